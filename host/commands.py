@@ -1,0 +1,176 @@
+"""A command, its states, and the one table of moves between them.
+
+Invariant: `Command.move` is the only place where a state changes; a terminal state is final; text
+is only ever appended.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from host.wire import Payload
+
+
+class State(str, Enum):
+    """Where a command is on its way from `queued` to one of the three ends."""
+
+    QUEUED = "queued"  # accepted; no module has it yet
+    RUNNING = "running"  # a module claimed it; its attempt token fences every other claim
+    COMPLETED = "completed"  # ended by itself, or at its length limit
+    CANCELLED = "cancelled"  # ended because its owner said so
+    FAILED = "failed"  # ended by a fault; `error` says which
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
+    # back to `queued` only while no text was shown: the store checks that
+    State.RUNNING: frozenset({State.QUEUED, *_TERMINAL}),
+    State.COMPLETED: frozenset(),
+    State.CANCELLED: frozenset(),
+    State.FAILED: frozenset(),
+}
+
+
+class CancelAnswer(str, Enum):
+    """The four things a request to cancel can hear."""
+
+    UNKNOWN = "unknown"  # there is no such command
+    CANCELLED = "cancelled"  # it had not begun, and has ended now; or an earlier cancel ended it
+    REQUESTED = "requested"  # it runs; its module has been told
+    ALREADY_FINISHED = "already finished"  # it completed or failed before; nothing changed
+
+
+class CommandError(Exception):
+    """Base of what can be wrong with a move on a command."""
+
+
+class IllegalMove(CommandError):
+    """A change of state that the table does not have."""
+
+    def __init__(self, command_id: str, now: State, to: State) -> None:
+        super().__init__(f"command {command_id} is {now.value} and cannot become {to.value}")
+        self.command_id, self.now, self.to = command_id, now, to
+
+
+class UnknownCommand(CommandError):
+    """No command has this id: it never existed, or was deleted, or its time to keep ran out."""
+
+    def __init__(self, command_id: str) -> None:
+        super().__init__(
+            f"there is no command {command_id!r}: it was never made, or is kept no more"
+        )
+        self.command_id = command_id
+
+
+class StaleAttempt(CommandError):
+    """Progress or a result that comes from a claim which is not the current one."""
+
+    def __init__(self, command_id: str) -> None:
+        super().__init__(
+            f"this claim on command {command_id} has ended: its result stands, or another has it"
+        )
+        self.command_id = command_id
+
+
+@dataclass(frozen=True)
+class NewCommand:
+    """What a client asked for, before it has an id.
+
+    `is_long` is None while nobody knows yet whether the route starts a long process: an unmarked
+    route of a module written for another SDK shows that only by its first answer.
+    """
+
+    module_id: str
+    queue: str
+    name: str
+    payload: Payload
+    is_long: bool | None
+    client: str = ""
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: the state, and the module's own result."""
+
+    state: State
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def failed(error: str, **more: Any) -> Outcome:
+        return Outcome(State.FAILED, {"success": False, "error": error, **more})
+
+    @staticmethod
+    def cancelled() -> Outcome:
+        return Outcome(State.CANCELLED, {"success": True, "stop_reason": "cancelled"})
+
+    @staticmethod
+    def of(result: dict[str, Any]) -> Outcome:
+        """Read the end from a module's result: `success` and `stop_reason` decide the state."""
+        if not result.get("success", True):
+            error = result.get("error") or "the module reported a failure and gave no reason"
+            return Outcome(State.FAILED, {**result, "success": False, "error": str(error)})
+        if result.get("stop_reason") == "cancelled":
+            return Outcome(State.CANCELLED, result)
+        return Outcome(State.COMPLETED, {**result, "success": True})
+
+
+@dataclass
+class Command:
+    """One command, from acceptance to its end. Times are seconds since the epoch."""
+
+    id: str
+    module_id: str
+    queue: str
+    name: str
+    payload: Payload
+    is_long: bool | None
+    client: str = ""
+    state: State = State.QUEUED
+    text: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    attempt: str | None = None
+    attempts: int = 0
+    worker: str | None = None
+    is_cancel_requested: bool = False
+    created_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    finished_at: float | None = None
+    version: int = 0  # grows with every change; readers wait for a larger one
+
+    @staticmethod
+    def create(new: NewCommand) -> Command:
+        """Give the command an id of 128 random bits: it cannot be guessed."""
+        return Command(
+            id=secrets.token_hex(16),
+            module_id=new.module_id,
+            queue=new.queue,
+            name=new.name,
+            payload=new.payload,
+            is_long=new.is_long,
+            client=new.client,
+        )
+
+    def move(self, to: State) -> None:
+        """The one transition. Raises IllegalMove for a move that the table lacks."""
+        if to not in MOVES[self.state]:
+            raise IllegalMove(self.id, self.state, to)
+        self.state = to
+        if to is State.RUNNING:
+            self.started_at = time.time()
+        elif to is State.QUEUED:
+            self.started_at = None
+        else:
+            self.finished_at = time.time()
+        self.version += 1

@@ -1,0 +1,1 @@
+"""Where commands live: the protocol, and one file for each implementation."""

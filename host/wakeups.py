@@ -1,0 +1,36 @@
+"""Waiting for a change without spinning: futures by key, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Wakeups:
+    """Futures that wait on a key; waking a key wakes them all."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    def wake(self, key: str) -> None:
+        for future in self._waiting.pop(key, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def wake_all(self) -> None:
+        for key in list(self._waiting):
+            self.wake(key)
+
+    async def wait(self, key: str, timeout_s: float) -> bool:
+        """True when woken, False when the time was over."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(key, set())
+        waiting.add(future)
+        try:
+            # not wait_for: that one may swallow a cancellation which comes with the wake-up
+            await asyncio.wait((future,), timeout=timeout_s)
+            return future.done()
+        finally:
+            future.cancel()
+            waiting.discard(future)
+            if not waiting and self._waiting.get(key) is waiting:
+                del self._waiting[key]
