@@ -1,0 +1,147 @@
+"""What modules call: polls for work and control, answers, progress, their status, their log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from host.commands import StaleAttempt, UnknownCommand
+from host.logs import LogRing
+from host.modules import Instance, ModuleRegistry
+from host.web.bodies import read_payload
+from host.web.errors import RequestRefused, bad_field
+from host.web.replies import json_reply
+from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
+from host.work import WorkDesk
+
+
+class ModuleApi:
+    """`launched(module_id)` is the id of the instance that this host launched, if it did.
+
+    `on_seen(instance)` is called with every sign of life.
+    """
+
+    def __init__(
+        self,
+        desk: WorkDesk,
+        registry: ModuleRegistry,
+        log: LogRing,
+        launched: Callable[[str], str | None],
+        on_seen: Callable[[Instance], None],
+    ) -> None:
+        self._desk = desk
+        self._registry = registry
+        self._log = log
+        self._launched = launched
+        self._on_seen = on_seen
+
+    def add_routes(self, app: web.Application) -> None:
+        """Register every path; the ones with a slash at the end are the field's spelling."""
+        app.router.add_get("/v1/queue/{queue}", self.poll)
+        app.router.add_post("/v1/queue/updatemodulestatus/{module_id}", self.status)
+        app.router.add_post("/v1/queue/{reqid}", self.answer)
+        app.router.add_post("/v1/modules/{module_id}/progress", self.progress)
+        app.router.add_get("/v1/modules/{module_id}/control", self.control)
+        app.router.add_post("/v1/log", self.log)
+        app.router.add_post("/v1/log/", self.log)
+
+    async def poll(self, request: web.Request) -> web.StreamResponse:
+        """One command, or 204 when none came in time."""
+        queue = request.match_info["queue"]
+        instance = self._instance(request, request.query.get("moduleId", queue))
+        instance.has_polled = True
+        self._on_seen(instance)
+        take = self._desk.claim if instance.protocol >= 2 else self._desk.poll
+        work = await take(queue, instance, _wait_s(request))
+        if work is None:
+            return web.Response(status=204)
+        if request.transport is None or request.transport.is_closing():
+            await self._desk.give_back(work)
+        return json_reply(request, {**work})
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The module's JSON answer to a command; its content type does not matter."""
+        body = await _json_object(request)
+        instance = self._instance(request, request.query.get("moduleId", ""))
+        attempt = request.query.get("attempt")
+        try:
+            await self._desk.answer(instance, request.match_info["reqid"], attempt, body)
+        except UnknownCommand as error:
+            raise RequestRefused(400, str(error)) from None
+        except StaleAttempt as error:
+            raise RequestRefused(409, str(error)) from None
+        return json_reply(request, {"success": True})
+
+    async def progress(self, request: web.Request) -> web.StreamResponse:
+        """The progress of all running commands of an instance, in one request."""
+        instance = self._instance(request, request.match_info["module_id"])
+        try:
+            progress = Progress.model_validate(await _json_object(request))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
+        replies = [await self._desk.progress(item) for item in progress.commands]
+        cancel = await self._desk.to_cancel(instance)
+        return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
+
+    async def control(self, request: web.Request) -> web.StreamResponse:
+        """What the instance is told: kept apart from work, so that full slots never delay it."""
+        instance = self._instance(request, request.match_info["module_id"])
+        await self._registry.wait_for_mail(instance, _wait_s(request))
+        mail = self._registry.take_mail(instance)
+        return json_reply(request, {"controls": mail}) if mail else web.Response(status=204)
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        """A module's own status: a JSON text in the form field `statusData`."""
+        payload = await read_payload(request, "", "", [])
+        instance = self._instance(request, request.match_info["module_id"])
+        text = first_value(payload, "statusData") or "{}"
+        try:
+            status = json.loads(text)
+        except ValueError as error:
+            raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
+        instance.status = status if isinstance(status, dict) else {"status": status}
+        self._on_seen(instance)
+        return json_reply(request, {"success": True})
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """One line for the host's log."""
+        payload = await read_payload(request, "", "", [])
+        self._log.add(
+            first_value(payload, "entry") or "",
+            level=first_value(payload, "log_level") or "information",
+            category=first_value(payload, "category") or "",
+            label=first_value(payload, "label") or "",
+        )
+        return json_reply(request, {"success": True})
+
+    def _instance(self, request: web.Request, module_id: str) -> Instance:
+        """Who asks. Only protocol 2 names its instance; others are known by who launched them."""
+        own = request.query.get("instanceId")
+        instance_id = own or self._launched(module_id) or f"{module_id.lower()}-1"
+        instance = self._registry.seen(module_id, instance_id, protocol=2 if own else 1)
+        self._on_seen(instance)
+        return instance
+
+
+def _wait_s(request: web.Request) -> float:
+    text = request.query.get("wait", str(LONG_POLL_LIMIT_S))
+    try:
+        return max(0.0, min(float(text), LONG_POLL_LIMIT_S))
+    except ValueError:
+        raise bad_field("wait", f"seconds from 0 to {LONG_POLL_LIMIT_S:g}", repr(text)) from None
+
+
+async def _json_object(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read())
+    except ValueError as error:
+        raise bad_field("body", "a JSON object", f"malformed JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise bad_field("body", "a JSON object", f"a JSON {type(body).__name__}")
+    return body

@@ -1,0 +1,50 @@
+"""What operators and pages ask about the host itself: is it there, its modules, its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from host import __version__
+from host.logs import LogRing
+from host.web.errors import bad_field
+from host.web.replies import json_reply
+from host.wire import PROTOCOL
+
+LOG_COUNT_LIMIT = 1000
+
+
+def add_operator_routes(
+    app: web.Application, log: LogRing, statuses: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions."""
+    major, minor, patch = (int(part) for part in __version__.split("."))
+
+    async def ping(request: web.Request) -> web.StreamResponse:
+        version = {"major": major, "minor": minor, "patch": patch}
+        body = {"success": True, "message": f"LlamaChat host {__version__}", "version": version}
+        return json_reply(request, {**body, "protocol": PROTOCOL})
+
+    async def modules(request: web.Request) -> web.StreamResponse:
+        return json_reply(request, {"success": True, "statuses": statuses()})
+
+    async def log_list(request: web.Request) -> web.StreamResponse:
+        last_id, count = _number(request, "last_id", 0), _number(request, "count", 10)
+        entries = [e.as_dict() for e in log.list(last_id, min(count, LOG_COUNT_LIMIT))]
+        return json_reply(request, {"success": True, "entries": entries})
+
+    app.router.add_get("/v1/status/ping", ping)
+    app.router.add_get("/v1/server/status/ping", ping)
+    app.router.add_get("/v1/module/list/status", modules)
+    app.router.add_get("/v1/log/list", log_list)
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    with suppress(ValueError):
+        if (number := int(text)) >= 0:
+            return number
+    raise bad_field(name, "a whole number, 0 or more", repr(text[:80]))

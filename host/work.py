@@ -1,0 +1,237 @@
+"""Handing work to module instances and taking their answers, for both protocols.
+
+Invariant: an instance of the field's SDK (protocol 1) never holds two commands of which more than
+one may be a long process: it would refuse the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from host.commands import Command, IllegalMove, Outcome, StaleAttempt, State, UnknownCommand
+from host.mirror import Mirror
+from host.modules import Instance, ModuleRegistry
+from host.store.protocol import CommandStore
+from host.wire import QUIT, RUNNING_ANSWER, CommandProgress, Control, Work, system_payload
+
+_log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2  # a command that took its module down twice is not tried a third time
+LOOK_AGAIN_S = 1.0  # when a module runs a long command that this host did not give it
+
+
+class WorkDesk:
+    """Claims, answers and progress; owns the mirrors of long protocol-1 commands."""
+
+    def __init__(self, store: CommandStore, registry: ModuleRegistry) -> None:
+        self._store = store
+        self._registry = registry
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """End every mirror."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- protocol 2 ---------------------------------------------------------------------------
+
+    async def give_back(self, work: Work) -> None:
+        """A command that was claimed for a module that hung up before it got it."""
+        command = await self._store.read(work["reqid"])
+        if command is not None and command.state is State.RUNNING:
+            await self._store.requeue(command.id, command.attempt or "")
+
+    async def claim(self, queue: str, instance: Instance, wait_s: float) -> Work | None:
+        """Work for an instance that speaks protocol 2, under an attempt token."""
+        command = await self._store.claim(queue, instance.instance_id, wait_s=wait_s)
+        if command is None:
+            return None
+        work = _work(command)
+        work["attempt"] = command.attempt or ""
+        work["longProcess"] = bool(command.is_long)
+        return work
+
+    async def progress(self, item: CommandProgress) -> dict[str, Any]:
+        """Put one command's progress into the store; the answer says what the host now holds."""
+        reply: dict[str, Any] = {"commandId": item.commandId, "accepted": True, "offset": 0}
+        try:
+            held = await self._store.append(
+                item.commandId, item.attempt, item.offset, item.text, item.fields
+            )
+            reply["offset"] = held
+            if item.result is not None and held >= item.offset + len(item.text):
+                await self._store.finish(item.commandId, item.attempt, Outcome.of(item.result))
+        except (UnknownCommand, StaleAttempt) as error:
+            reply.update(accepted=False, error=str(error))
+        return reply
+
+    async def to_cancel(self, instance: Instance) -> list[str]:
+        """The running commands of an instance whose owners want them stopped."""
+        running = await self._store.running(instance.instance_id)
+        return [command.id for command in running if command.is_cancel_requested]
+
+    # -- protocol 1 ---------------------------------------------------------------------------
+
+    async def poll(self, queue: str, instance: Instance, wait_s: float) -> Work | None:
+        """Control or work, whichever is there first: this protocol has one queue for both."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        while True:
+            work = self._control(queue, instance)
+            remaining_s = deadline - loop.time()
+            if work is not None or instance.is_quitting or remaining_s <= 0:
+                return work
+            command = await self._claim_or_mail(queue, instance, remaining_s)
+            if command is not None and await self._may_have(instance, command):
+                return _work(command)
+
+    def _control(self, queue: str, instance: Instance) -> Work | None:
+        if not instance.mailbox:
+            return None
+        control = instance.mailbox.popleft()
+        if control["type"] == "quit":  # its other polls end now, with nothing
+            instance.is_quitting = True
+            self._registry.poke(instance)
+        return _control_work(queue, instance, control)
+
+    async def _claim_or_mail(self, queue: str, instance: Instance, wait_s: float) -> Command | None:
+        claim = asyncio.create_task(
+            self._store.claim(
+                queue,
+                instance.instance_id,
+                wait_s=wait_s,
+                is_long_allowed=not instance.is_exclusive_busy,
+            )
+        )
+        mail = asyncio.create_task(self._registry.wait_for_mail(instance, wait_s))
+        try:
+            await asyncio.wait({claim, mail}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the module hung up: what it claimed goes back
+            command = await _settled(claim, mail)
+            if command is not None:
+                await self._store.requeue(command.id, command.attempt or "")
+            raise
+        return await _settled(claim, mail)
+
+    async def _may_have(self, instance: Instance, command: Command) -> bool:
+        if command.is_long is False:
+            return True
+        if instance.is_exclusive_busy:  # another poll of the same instance was a moment faster
+            await self._store.requeue(command.id, command.attempt or "")
+            return False
+        instance.is_exclusive_busy = True
+        self._registry.poke(instance)
+        return True
+
+    # -- answers ------------------------------------------------------------------------------
+
+    async def answer(
+        self, instance: Instance, reqid: str, attempt: str | None, body: dict[str, Any]
+    ) -> None:
+        """A module's answer to a question, or to a command. Raises UnknownCommand, StaleAttempt."""
+        if self._registry.answered(reqid, body):
+            return
+        command = await self._store.read(reqid)
+        if command is None:
+            raise UnknownCommand(reqid[:80])
+        if attempt is None and command.worker == instance.instance_id:
+            attempt = command.attempt
+        if command.state is not State.RUNNING or attempt != command.attempt:
+            raise StaleAttempt(reqid)
+        instance.commands_served += 1
+        if body.get("success") and body.get("commandStatus") == RUNNING_ANSWER:
+            await self._goes_on(instance, command)
+        elif instance.protocol == 1 and _is_busy_refusal(command, body):
+            await self._try_later(instance, command)
+        else:
+            await self._ended(instance, command, body)
+
+    async def _goes_on(self, instance: Instance, command: Command) -> None:
+        if self._registry.is_long(command.queue, command.name) is None:
+            self._registry.learn(command.queue, command.name, True)
+            for waiting in await self._store.queued(command.queue):
+                if waiting.name == command.name:
+                    await self._store.adopt(waiting.id)
+        await self._store.adopt(command.id)
+        if instance.protocol == 1:
+            self._spawn(self._mirror(instance, command))
+
+    async def _mirror(self, instance: Instance, command: Command) -> None:
+        try:
+            await Mirror(self._store, self._registry, instance, command).follow()
+        finally:
+            self._free(instance)
+
+    async def _try_later(self, instance: Instance, command: Command) -> None:
+        await self._store.requeue(command.id, command.attempt or "")
+        asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._free, instance)
+
+    async def _ended(self, instance: Instance, command: Command, body: dict[str, Any]) -> None:
+        if command.is_long is None:
+            self._registry.learn(command.queue, command.name, False)
+        await self._store.finish(command.id, command.attempt or "", Outcome.of(body))
+        if instance.protocol == 1 and command.is_long is not False:
+            self._free(instance)
+
+    def _free(self, instance: Instance) -> None:
+        instance.is_exclusive_busy = False
+        self._registry.poke(instance)
+
+    # -- ends of processes --------------------------------------------------------------------
+
+    async def instance_gone(self, module_id: str, instance_id: str, reason: str) -> None:
+        """End what a dead instance ran, with its partial text; what had shown none starts again."""
+        self._registry.forget(module_id, instance_id)
+        for command in await self._store.running(instance_id):
+            error = f"the module's process ended while it worked on this command: {reason}"
+            if command.text or command.is_cancel_requested or command.attempts >= MAX_ATTEMPTS:
+                await self._store.fail(command.id, error)
+                continue
+            try:
+                await self._store.requeue(command.id, command.attempt or "")
+            except (IllegalMove, StaleAttempt) as moved_on:
+                _log.info("%s", moved_on)
+
+    async def module_gone(self, queue: str, reason: str) -> None:
+        """No process will come for a queue: fail what waits in it, with the reason."""
+        for command in await self._store.queued(queue):
+            await self._store.fail(command.id, reason)
+
+
+async def _settled(claim: asyncio.Task[Command | None], mail: asyncio.Task[None]) -> Command | None:
+    """End both waits; a claim that was made all the same is not lost."""
+    claim.cancel()
+    mail.cancel()
+    await asyncio.wait({claim, mail})
+    return None if claim.cancelled() else claim.result()
+
+
+def _work(command: Command) -> Work:
+    return {"reqid": command.id, "reqtype": command.name, "payload": command.payload}
+
+
+def _control_work(queue: str, instance: Instance, control: Control) -> Work:
+    """A control message in the dress of a command, as protocol 1 has it."""
+    payload = control.get("payload")
+    if payload is None:
+        payload = system_payload(queue, QUIT, moduleId=instance.module_id)
+    return {
+        "reqid": control.get("reqid", QUIT.lower()),
+        "reqtype": payload["command"],
+        "payload": payload,
+    }
+
+
+def _is_busy_refusal(command: Command, body: dict[str, Any]) -> bool:
+    """The field's SDK refuses a second long command with the id of the first."""
+    other = body.get("commandId")
+    return not body.get("success") and bool(other) and other != command.id

@@ -1,0 +1,43 @@
+"""A host with the puppet module, a client, and the puppet for both protocols."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from puppet import Caller, Puppet, running_host, write_root
+
+from host.app import Host
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with running_host(write_root(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as open_session:
+        yield open_session
+
+
+@pytest.fixture
+async def puppet(host: Host, session: aiohttp.ClientSession) -> Puppet:
+    made = Puppet(session, host.url)
+    await made.poll(wait=0)  # it is alive: the host takes commands for it
+    return made
+
+
+@pytest.fixture
+async def old_puppet(host: Host, session: aiohttp.ClientSession) -> Puppet:
+    made = Puppet(session, host.url, instance_id=None)
+    await made.poll(wait=0)
+    return made
+
+
+@pytest.fixture
+async def client(host: Host, session: aiohttp.ClientSession) -> Caller:
+    return Caller(session, host.url)
