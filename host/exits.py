@@ -1,0 +1,57 @@
+"""How a process ended, in words."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+
+import psutil
+
+_SHOWN_LINES = 3
+_SHOWN_CHARACTERS = 600
+
+_HINTS = {
+    "SIGKILL": "probably out of memory",
+    "SIGSEGV": "a fault in native code",
+    "SIGBUS": "a fault in native code, or a mapped file that shrank",
+    "SIGABRT": "native code gave up",
+    "SIGFPE": "a fault in native code",
+    "SIGILL": "a build for another kind of CPU",
+}
+
+
+def free_memory_bytes() -> int:
+    """Memory that a process could have now without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def describe_exit(
+    returncode: int,
+    last_lines: Sequence[str],
+    free_memory: Callable[[], int] = free_memory_bytes,
+) -> str:
+    """What a process that nobody asked to end died of; `last_lines` is what it said last."""
+    if returncode < 0:
+        what = _signal_text(-returncode, free_memory)
+    elif returncode > 0xFF:
+        what = f"exit code {returncode} (0x{returncode:08X})"  # Windows: an NTSTATUS
+    elif returncode:
+        what = f"exit code {returncode}"
+    else:
+        what = "it ended with exit code 0 although nobody had asked it to"
+    said = " | ".join(line.strip() for line in last_lines[-_SHOWN_LINES:])
+    if len(said) > _SHOWN_CHARACTERS:
+        said = "..." + said[-_SHOWN_CHARACTERS:]
+    return f"{what}; last lines: {said}" if said else what
+
+
+def _signal_text(number: int, free_memory: Callable[[], int]) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"killed by signal {number}"
+    hint = _HINTS.get(name)
+    text = f"killed by {name} (signal {number})" + (f": {hint}" if hint else "")
+    if name == "SIGKILL":
+        text += f"; free memory now {free_memory() / 1e9:.1f} GB"
+    return text

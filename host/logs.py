@@ -1,0 +1,92 @@
+"""The host's log as clients read it: the newest entries, kept in memory.
+
+Invariant: memory is bounded, in the number of entries and in the length of each; ids only grow.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+MAX_ENTRIES = 2_000
+MAX_ENTRY_CHARACTERS = 4_000
+
+_logger = logging.getLogger("llamachat")
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "information": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+_OTHER_NAMES = {"info": "information", "warn": "warning", "fatal": "critical"}
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One entry; the field names are those of the wire. `timestamp` is ISO 8601 in UTC."""
+
+    id: int
+    timestamp: str
+    entry: str
+    level: str
+    category: str
+    label: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class LogRing:
+    """Keeps the newest entries and passes each on to Python's logging. Usable from any thread."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._entries: deque[LogEntry] = deque(maxlen=max_entries)
+        self._last_id = 0
+        self._lock = threading.Lock()
+
+    def add(
+        self, entry: str, *, level: str = "information", category: str = "", label: str = ""
+    ) -> LogEntry:
+        """Note an entry. `category` is who it is about (a module's id, or "host"), `label` what.
+
+        An unknown level is taken as information; a long entry is cut.
+        """
+        level = level_name(level)
+        timestamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        with self._lock:
+            self._last_id += 1
+            made = LogEntry(self._last_id, timestamp, _cut(entry), level, category, label)
+            self._entries.append(made)
+        _logger.log(_LEVELS[level], "%s: %s", category or "host", made.entry)
+        return made
+
+    def list(self, last_id: int = 0, count: int = 10) -> list[LogEntry]:
+        """At most `count` entries, oldest first.
+
+        With `last_id` 0 these are the newest; else the first ones after `last_id`, so that a
+        reader who passes on the last id it saw misses none that is still kept.
+        """
+        with self._lock:
+            after = [item for item in self._entries if item.id > last_id]
+        if count <= 0:
+            return []
+        return after[:count] if last_id > 0 else after[-count:]
+
+
+def level_name(level: str) -> str:
+    """The level as the wire spells it."""
+    name = level.strip().lower()
+    name = _OTHER_NAMES.get(name, name)
+    return name if name in _LEVELS else "information"
+
+
+def _cut(entry: str) -> str:
+    more = len(entry) - MAX_ENTRY_CHARACTERS
+    return f"{entry[:MAX_ENTRY_CHARACTERS]}... ({more} characters more)" if more > 0 else entry

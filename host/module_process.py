@@ -1,0 +1,250 @@
+"""One module's process: launched, watched, launched again after a crash, stopped.
+
+Invariant: one task (`_live`) alone owns the child from launch to `close`; whoever wants it to end
+sets an event and waits for that task. A status is only ever set in `_become`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from host.exits import describe_exit
+from host.output import OutputLog
+from host.process import Child, LaunchError, LaunchSpec
+from host.settings import ModuleSettings, launch_command, module_environment
+from host.supervision import ModuleProcessState, ModuleStatus, Surroundings
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One launch of the module."""
+
+    instance_id: str
+    child: Child
+    output: OutputLog
+    since_s: float
+
+
+class ModuleProcess:
+    """The process of one module, through all its launches."""
+
+    def __init__(self, module: ModuleSettings, around: Surroundings) -> None:
+        self.module = module
+        self.state = ModuleProcessState(ModuleStatus.NOT_STARTED)
+        self._around = around
+        self._turn = asyncio.Lock()  # one start or stop at a time
+        self._stop = asyncio.Event()
+        self._launched = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    async def start(self) -> None:
+        """Launch the module, unless it runs; returns when it is launched or cannot be."""
+        async with self._turn:
+            if self._task is not None and not self._task.done():
+                return
+            self._stop.clear()
+            self._launched.clear()
+            self._failures = 0
+            self._task = asyncio.create_task(self._live(), name=f"module {self.module.id}")
+            await self._launched.wait()
+
+    async def stop(self) -> None:
+        """End the module and all it started; returns when it is gone."""
+        async with self._turn:
+            self._stop.set()
+            if self._task is not None:
+                await asyncio.wait({self._task})  # unlike `await`, leaves it be when cancelled
+            self._become(ModuleStatus.STOPPED, pid=None, instance_id=None)
+
+    def mark_ready(self, instance_id: str | None) -> None:
+        """The instance has spoken to the host. None stands for whichever runs."""
+        if self._is_current(instance_id):
+            if self.state.status is ModuleStatus.STARTING:
+                self._become(ModuleStatus.STARTED, reason="")
+                self._note("started")
+            self.mark_seen(instance_id)
+
+    def mark_seen(self, instance_id: str | None) -> None:
+        """A sign of life of the instance."""
+        if self._is_current(instance_id):
+            self.state = replace(self.state, last_seen=datetime.now(timezone.utc))
+
+    def _is_current(self, instance_id: str | None) -> bool:
+        current = self.state.instance_id
+        return current is not None and instance_id in (None, current)
+
+    async def _live(self) -> None:
+        """Launch, watch and launch again, until stopped or given up."""
+        try:
+            while not self._stop.is_set():
+                run = await self._launch()
+                if run is None or not await self._watch(run):
+                    break
+            if self._stop.is_set():
+                self._become(ModuleStatus.STOPPED)
+        except Exception as ex:
+            _logger.exception("supervision of module %s failed", self.module.id)
+            reason = f"internal error: {ex!r}"
+            self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
+        finally:
+            self._launched.set()
+
+    async def _launch(self) -> _Run | None:
+        """Launch the process; None when that cannot be done."""
+        self._become(ModuleStatus.STARTING, last_seen=None)
+        instance_id = secrets.token_hex(8)
+        output = OutputLog(self._around.log, self.module.id)
+        try:
+            child = await self._around.launcher(self._spec(instance_id), output.feed)
+        except LaunchError as ex:
+            self._become(ModuleStatus.FAILED_START, reason=str(ex))
+            self._note(f"cannot be launched: {ex}", "error")
+            return None
+        self._become(
+            ModuleStatus.STARTING,
+            pid=child.pid,
+            instance_id=instance_id,
+            started_at=datetime.now(timezone.utc),
+        )
+        self._note(f"launched, pid {child.pid}")
+        self._launched.set()
+        return _Run(instance_id, child, output, self._around.timing.clock())
+
+    def _spec(self, instance_id: str) -> LaunchSpec:
+        module = self.module
+        command = launch_command(module)
+        if not module.path.is_dir():
+            raise LaunchError(f"the module's folder {module.path} is not there")
+        if not os.path.isfile(command[-1]):
+            raise LaunchError(f"LaunchSettings.FilePath: there is no file {command[-1]}")
+        base = os.environ if self._around.base_env is None else self._around.base_env
+        env = module_environment(module, self._around.server, instance_id, base)
+        return LaunchSpec(command, module.path, env)
+
+    async def _watch(self, run: _Run) -> bool:
+        """See one launch to its end; True when the module is to be launched again."""
+        try:
+            stopped_how = await self._until_exit(run)
+        finally:
+            run.child.kill()  # nothing to do, unless this task was cancelled
+            await run.child.close()
+            run.output.finish()
+        code = run.child.returncode
+        if stopped_how is None and code is not None:
+            reason = describe_exit(code, run.output.last_lines())
+        else:
+            reason = stopped_how or "it could not be watched any longer"
+        pause_s = self._judge(run, reason)
+        await self._tell_exit(run.instance_id, reason)
+        if pause_s is None:
+            return False
+        await self._sleep(pause_s)
+        return not self._stop.is_set()
+
+    async def _until_exit(self, run: _Run) -> str | None:
+        """Wait for the process to end, or end it when a stop is wanted; then how it was stopped."""
+        exited = asyncio.ensure_future(run.child.wait())
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({exited, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return None if exited.done() else await self._end(run, exited)
+        finally:
+            await _cancelled(exited, stop)
+
+    async def _end(self, run: _Run, exited: asyncio.Future[int]) -> str:
+        """The ladder: ask, terminate, kill. Returns which step it took."""
+        ladder = self._around.timing.ladder
+        was_ready = self.state.status is ModuleStatus.STARTED
+        self._become(ModuleStatus.STOPPING)
+        if was_ready and await self._has_quit(run, exited, ladder.grace_s):
+            return "stopped on request"
+        run.child.terminate()
+        if await _is_done(exited, ladder.terminate_s):
+            return "stopped by SIGTERM"
+        run.child.kill()
+        if await _is_done(exited, ladder.kill_s):
+            self._note("did not end when asked to: killed", "warning")
+            return "stopped by SIGKILL"
+        self._note(f"pid {run.child.pid} does not end, even when killed", "error")
+        return "could not be killed"
+
+    async def _has_quit(self, run: _Run, exited: asyncio.Future[int], grace_s: float) -> bool:
+        """Ask it to quit; a module that has not spoken yet cannot hear that."""
+        asking = asyncio.ensure_future(
+            self._around.hooks.request_quit(self.module.id, run.instance_id)
+        )
+        try:
+            return await _is_done(exited, grace_s)
+        finally:
+            await _cancelled(asking)
+            if not asking.cancelled() and asking.exception() is not None:
+                _logger.warning("request to quit: %r", asking.exception())
+
+    async def _tell_exit(self, instance_id: str, reason: str) -> None:
+        try:
+            await self._around.hooks.on_exit(self.module.id, instance_id, reason)
+        except Exception:
+            _logger.exception("on_exit of module %s failed", self.module.id)
+
+    def _judge(self, run: _Run, reason: str) -> float | None:
+        """Set what a module is after its process ended; seconds until the next launch, if any."""
+        if self._stop.is_set():
+            self._become(ModuleStatus.STOPPING, pid=None, instance_id=None, reason=reason)
+            return None
+        policy = self._around.timing.restarts
+        is_stable = self._around.timing.clock() - run.since_s >= policy.stable_after_s
+        self._failures = 1 if is_stable else self._failures + 1
+        if self._failures >= policy.max_failures:
+            reason = f"crashed {self._failures} times in a row; the last time: {reason}"
+            self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
+            self._note(f"{reason}. It is left alone until it is started again", "error")
+            return None
+        pause_s = policy.pause_s(self._failures)
+        restarts = self.state.restarts + 1
+        self._become(
+            ModuleStatus.RESTARTING, pid=None, instance_id=None, restarts=restarts, reason=reason
+        )
+        self._note(f"crashed: {reason}; launched again in {pause_s:g} s", "error")
+        return pause_s
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not through a stop."""
+        sleeping = asyncio.ensure_future(self._around.timing.sleep(seconds))
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({sleeping, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancelled(sleeping, stop)
+
+    def _become(self, status: ModuleStatus, **changes: Any) -> None:
+        state = replace(self.state, status=status, **changes)
+        if state != self.state:
+            self.state = state
+            try:
+                self._around.hooks.on_state(self.module.id, state)
+            except Exception:  # a fault of the listener must not cost the process its watcher
+                _logger.exception("on_state of module %s failed", self.module.id)
+
+    def _note(self, text: str, level: str = "information") -> None:
+        self._around.log.add(text, level=level, category=self.module.id, label="supervisor")
+
+
+async def _is_done(future: asyncio.Future[int], timeout_s: float) -> bool:
+    done, _ = await asyncio.wait({future}, timeout=timeout_s)
+    return bool(done)
+
+
+async def _cancelled(*futures: asyncio.Future[Any]) -> None:
+    """Cancel what has not ended and see it end."""
+    for future in futures:
+        future.cancel()
+    await asyncio.wait(futures)

@@ -1,0 +1,110 @@
+"""What a module's process is launched with: its command line and its environment.
+
+Invariant: who the module is and where its host is cannot be overridden; everything else can, by a
+variable of the host's own environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from host.settings.schema import ModuleSettings, ServerSettings
+
+_MACRO = re.compile(r"%([A-Z_]+)%")
+
+
+def launch_command(module: ModuleSettings) -> list[str]:
+    """The module's command line: interpreter (if it needs one) and file, as absolute paths."""
+    launch = module.launch
+    file = str(module.path / launch.file_path.replace("\\", "/"))
+    runtime = launch.runtime.lower()
+    if file.lower().endswith(".py") or runtime.startswith("python"):
+        return [module_python(module.path), file]
+    if runtime == "dotnet":
+        return ["dotnet", file]
+    return [file]
+
+
+def module_python(module_path: Path) -> str:
+    """The interpreter of a module: that of the `.venv` in its folder, else the host's."""
+    venv = module_path / ".venv"
+    python = venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return str(python) if venv.is_dir() else sys.executable
+
+
+def module_environment(
+    module: ModuleSettings,
+    server: ServerSettings,
+    instance_id: str,
+    base_env: Mapping[str, str],
+) -> dict[str, str]:
+    """The environment of one launch of a module.
+
+    `base_env` is the host's own environment, which the module inherits; the module's directory is
+    its working directory, so a relative path in a value is relative to that.
+    """
+    configured = {**_tunables(module), **_own_variables(module, server)}
+    env = {**configured, **base_env} if os.name != "nt" else _merged_windows(configured, base_env)
+    env.update(_identity(module, server, instance_id))
+    env["PYTHONUNBUFFERED"] = "1"
+    paths = [str(server.root_path), env.get("PYTHONPATH", "")]
+    env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return env
+
+
+def _merged_windows(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
+    names = {name.upper() for name in above}  # there `Path` and `PATH` are one variable
+    return {**{name: below[name] for name in below if name.upper() not in names}, **above}
+
+
+def _identity(module: ModuleSettings, server: ServerSettings, instance_id: str) -> dict[str, str]:
+    return {
+        "CPAI_PORT": str(server.port),
+        "CPAI_HOST_URL": server.url,
+        "CPAI_APPROOTPATH": str(server.root_path),
+        "CPAI_MODULE_SERVER_LAUNCHED": "true",
+        "CPAI_MODULE_ID": module.id,
+        "CPAI_MODULE_NAME": module.title,
+        "CPAI_MODULE_PATH": str(module.path),
+        "CPAI_MODULE_QUEUENAME": module.queue,
+        "CPAI_MODULE_INSTANCE_ID": instance_id,
+    }
+
+
+def _tunables(module: ModuleSettings) -> dict[str, str]:
+    gpu = module.gpu
+    values = {
+        "CPAI_MODULE_PARALLELISM": str(module.parallelism),
+        "CPAI_MODULE_REQUIRED_MB": str(module.launch.required_mb),
+        "CPAI_MODULE_ENABLE_GPU": str(gpu.install_gpu and gpu.enable_gpu),
+        "CPAI_HALF_PRECISION": gpu.half_precision,
+        "CPAI_LOG_VERBOSITY": module.launch.log_verbosity,
+    }
+    if gpu.accelerator_device_name:
+        values["CPAI_ACCEL_DEVICE_NAME"] = gpu.accelerator_device_name
+    return values
+
+
+def _own_variables(module: ModuleSettings, server: ServerSettings) -> dict[str, str]:
+    macros = {
+        "CURRENT_MODULE_PATH": module.path,
+        "MODULES_PATH": module.path.parent,
+        "ROOT_PATH": server.root_path,
+        "DATA_DIR": server.root_path / "data",
+    }
+    return {name: _expanded(value, macros) for name, value in module.environment.items()}
+
+
+def _expanded(value: str, macros: Mapping[str, Path]) -> str:
+    """`@text` is the text as it is; otherwise known macros are filled in.
+
+    A value with a macro is a path, and published ones write it with either slash.
+    """
+    if value.startswith("@"):
+        return value[1:]
+    filled = _MACRO.sub(lambda found: str(macros.get(found[1], found[0])), value)
+    return filled.replace("\\", "/") if filled != value and os.sep == "/" else filled

@@ -1,0 +1,160 @@
+"""The shapes of settings, after merging. The aliases are the exact keys of the files.
+
+Modules published in the field set the terms: unknown keys are passed over, null means "the
+default", and a number may stand where text is meant. The section `Server` is the host's own, so
+there an unknown key is a typing error and is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_pascal
+from pydantic_core import PydanticCustomError
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):  # true would pass for 1
+        raise PydanticCustomError("int_type", "expected a number")
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
+
+
+def _environment_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "True" if value else "False"  # the spelling of the field
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+Whole = Annotated[int, BeforeValidator(_not_bool)]
+Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+Environment = Annotated[
+    dict[str, Annotated[str, BeforeValidator(_environment_text)]], BeforeValidator(_without_nulls)
+]
+
+
+class _Section(BaseModel):
+    """One object of a settings file."""
+
+    model_config = ConfigDict(
+        alias_generator=to_pascal, frozen=True, extra="ignore", coerce_numbers_to_str=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, data: Any) -> Any:
+        return _without_nulls(data)
+
+
+class ServerSettings(_Section):
+    """`Server` in the deployment's own settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root_path: Path = Field(alias="root_path")  # set by the loader
+    host: Text = "127.0.0.1"
+    port: Annotated[Whole, Field(ge=0, le=65535)] = 32168  # 0: any that is free
+    max_body_mb: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = Field(
+        default=16, alias="MaxBodyMB"
+    )
+    allowed_hosts: list[Text] = []
+    module_folders: list[Text] = []
+    log_level: Literal["trace", "debug", "information", "warning", "error"] = "information"
+
+    @property
+    def url(self) -> str:
+        """Where a process on this machine reaches the host."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class LaunchSettings(_Section):
+    """How a module's process is launched. The defaults are those of the field."""
+
+    auto_start: bool = True
+    file_path: Text
+    runtime: str = "python"
+    queue: Text | None = None
+    parallelism: Annotated[Whole, Field(ge=0)] = 0  # 0: half of the CPUs
+    post_start_pause_s: Seconds = Field(default=0, alias="PostStartPauseSecs")
+    required_mb: Annotated[Whole, Field(ge=0)] = 0
+    log_verbosity: str = "Quiet"
+
+
+class GpuOptions(_Section):
+    """What a module may do with a GPU."""
+
+    install_gpu: bool = Field(default=True, alias="InstallGPU")
+    enable_gpu: bool = Field(default=True, alias="EnableGPU")
+    accelerator_device_name: str | None = None
+    half_precision: str = "enable"
+
+
+class RouteParameter(_Section):
+    """An input or output of a route, as the documentation pages show it."""
+
+    name: str = ""
+    type: str = ""
+    description: str = ""
+    default: Any = Field(
+        default=None, validation_alias=AliasChoices("Default", "DefaultValue"), alias="Default"
+    )
+    required: bool = False  # this and the bounds are additions of this host's
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class RouteMap(_Section):
+    """A path under /v1/ that leads to a command on the module's queue."""
+
+    name: str = ""
+    route: Text
+    method: Text = "POST"
+    command: Text
+    description: str = ""
+    inputs: list[RouteParameter] = []
+    outputs: list[RouteParameter] = []
+    long_process: bool = False
+
+    @property
+    def path(self) -> str:
+        """The route as requests are matched with it: lower case, no slash at either end."""
+        return self.route.strip("/").lower()
+
+
+class ModuleSettings(_Section):
+    """One module: everything its own files and the deployment say about it."""
+
+    id: str = Field(alias="id")  # set by the loader, as is `path`
+    path: Path = Field(alias="path")
+    name: str = ""
+    version: str = ""
+    publishing_info: Mapping[str, Any] = {}
+    launch: LaunchSettings = Field(alias="LaunchSettings")
+    environment: Environment = Field(default={}, alias="EnvironmentVariables")
+    gpu: GpuOptions = Field(default=GpuOptions(), alias="GpuOptions")
+    install_options: Mapping[str, Any] = {}
+    routes: list[RouteMap] = Field(default=[], alias="RouteMaps")
+
+    @property
+    def title(self) -> str:
+        return self.name or self.id
+
+    @property
+    def queue(self) -> str:
+        return self.launch.queue or f"{self.id.lower()}_queue"
+
+    @property
+    def parallelism(self) -> int:
+        """How many commands the module may have at once."""
+        return self.launch.parallelism or max(1, (os.cpu_count() or 1) // 2)

@@ -1,0 +1,112 @@
+"""The terms of supervision: what a module's process can be, and what it is treated by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from host.logs import LogRing
+from host.process import Launcher, launch_process
+from host.settings import ServerSettings
+
+
+class ModuleStatus(str, Enum):
+    """Where a module's process stands; the values are those of the wire."""
+
+    UNKNOWN = "Unknown"  # no such module here
+    NOT_STARTED = "NotStarted"  # nobody has asked for it yet
+    STARTING = "Starting"  # launched; has not spoken to the host yet
+    STARTED = "Started"  # has spoken
+    RESTARTING = "Restarting"  # crashed; pausing before the next launch
+    FAILED_START = "FailedStart"  # cannot be launched at all
+    CRASHED = "Crashed"  # crashed too often in a row; left alone
+    STOPPING = "Stopping"  # asked to end
+    STOPPED = "Stopped"  # ended because someone asked
+
+
+@dataclass(frozen=True)
+class ModuleProcessState:
+    """What is known of a module's process. `reason` is why it is not running, or last was not."""
+
+    status: ModuleStatus
+    pid: int | None = None
+    instance_id: str | None = None
+    started_at: datetime | None = None
+    last_seen: datetime | None = None
+    restarts: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """When a crashed module is launched again."""
+
+    max_failures: int = 5  # in a row; then it is left alone
+    first_pause_s: float = 0.5  # doubles with each failure
+    max_pause_s: float = 30.0
+    stable_after_s: float = 60.0  # a run this long ends the row
+
+    def pause_s(self, failures: int) -> float:
+        """The pause after that many failures in a row."""
+        return float(min(self.first_pause_s * 2 ** (failures - 1), self.max_pause_s))
+
+
+@dataclass(frozen=True)
+class StopLadder:
+    """How long each step of a stop may take. The sum stays under five seconds."""
+
+    grace_s: float = 3.0  # after the request to quit
+    terminate_s: float = 1.0  # after SIGTERM
+    kill_s: float = 0.4  # after SIGKILL; only the kernel can hold a process longer
+
+
+async def _no_quit(module_id: str, instance_id: str) -> None:
+    """Nobody to carry the request."""
+
+
+async def _no_exit(module_id: str, instance_id: str, reason: str) -> None:
+    """Nobody to tell."""
+
+
+def _no_state(module_id: str, state: ModuleProcessState) -> None:
+    """Nobody to tell."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the host does for the supervisor.
+
+    request_quit: carry the request to quit to that instance; it need not wait for the outcome.
+    on_exit: an instance has ended, however; called before its successor is launched.
+    on_state: something in a module's state has changed.
+    """
+
+    request_quit: Callable[[str, str], Awaitable[None]] = _no_quit
+    on_exit: Callable[[str, str, str], Awaitable[None]] = _no_exit
+    on_state: Callable[[str, ModuleProcessState], None] = _no_state
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When things happen; `clock` counts seconds."""
+
+    restarts: RestartPolicy = RestartPolicy()
+    ladder: StopLadder = StopLadder()
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the processes of all modules share."""
+
+    server: ServerSettings
+    log: LogRing
+    hooks: Hooks = Hooks()
+    timing: Timing = Timing()
+    launcher: Launcher = launch_process
+    base_env: Mapping[str, str] | None = None  # None: the host's own
