@@ -1,0 +1,7 @@
+"""`python -m host` is the command `llamachat`, for where no script is installed."""
+
+import sys
+
+from host.cli import main
+
+sys.exit(main())
