@@ -45,8 +45,10 @@ class Instance:
 
     @property
     def is_ready(self) -> bool:
-        """Takes commands: says so itself or, in protocol 1, asks for them."""
-        return self.has_polled if self.protocol == 1 else self.status.get("state") == "ready"
+        """Takes commands: it says so itself or, in protocol 1, asks for them."""
+        if self.protocol == 1:
+            return self.has_polled
+        return self.status.get("state") in ("ready", "failed")  # failed: it answers with the reason
 
     @property
     def is_alive(self) -> bool:

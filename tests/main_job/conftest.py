@@ -1,0 +1,59 @@
+"""The whole house in one process and its children: host, queue, module, llama.cpp."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from chat import Chat
+from make_model import make_model
+
+from host.app import Host
+from host.settings import load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Launch = Callable[..., Awaitable[Chat]]
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random-weight model that takes a second or more for 100 tokens, and never ends by itself."""
+    return make_model(
+        tmp_path_factory.mktemp("slow") / "slow.gguf",
+        **{"layers": 12, "width": 512, "ffn": 2048, "heads": 8, "kv_heads": 2},
+        **{"vocab_tokens": 8000, "context_tokens": 4096, "quantisation": "Q8_0"},
+    )
+
+
+@pytest.fixture
+async def launch() -> AsyncIterator[Launch]:
+    """Start a host with LlamaChat on a free port; without a model file it has the guide."""
+    async with AsyncExitStack() as stack:
+
+        async def start(model: Path | None = None, **variables: str) -> Chat:
+            settings = load_settings(ROOT)
+            settings = replace(settings, server=settings.server.model_copy(update={"port": 0}))
+            env: dict[str, Any] = {**os.environ, **variables}
+            if model is not None:
+                env["CPAI_MODULE_LLAMA_MODEL_DIR"] = str(model.parent)
+                env["CPAI_MODULE_LLAMA_MODEL_FILENAME"] = model.name
+            host = Host(settings, base_env=env)
+            stack.push_async_callback(host.stop)
+            await host.start()
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            return Chat(session, host)
+
+        yield start
+
+
+@pytest.fixture
+async def slow_chat(launch: Launch, slow_model: Path) -> Chat:
+    """A chat on the slow model."""
+    return await launch(slow_model)
