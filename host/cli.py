@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -16,8 +17,16 @@ from host import __version__
 from host.app import Host, PortInUse, serve_until
 from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, ask
 from host.client import HostClient, HostError
-from host.packaging import package_module
-from host.settings import Settings, SettingsError, load_settings, module_python
+from host.packaging import PackageError, package_module
+from host.settings import (
+    ModuleSettings,
+    Settings,
+    SettingsError,
+    load_settings,
+    module_environment,
+    module_python,
+)
+from host.supervisor import UnknownModule
 
 DEFAULT_URL = "http://127.0.0.1:32168"
 CHAT_MODULE = "LlamaChat"
@@ -28,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except (SettingsError, PortInUse, HostError, OSError) as error:
+    except (SettingsError, UnknownModule, PortInUse, PackageError, HostError, OSError) as error:
         print(f"llamachat: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -64,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--url", default=DEFAULT_URL, help="the host to ask (%(default)s)")
     status.set_defaults(run=_status)
 
-    models = commands.add_parser("models", help="list the models that can be installed by name")
+    models = commands.add_parser("models", help="list the models by name, or install and use one")
+    models.add_argument("name", nargs="?", help="the model to install and use (default: list them)")
     _add_root(models)
     models.set_defaults(run=_models)
 
@@ -179,20 +189,24 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    """The list belongs to the module: its own script prints it, with its own interpreter."""
-    folder = arguments.root / "modules" / CHAT_MODULE
-    script = folder / "model_download.py"
-    command = [module_python(folder), str(script), "--list"]
-    return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603 - no shell
+    """The list belongs to the module: its own script does this, in the module's environment."""
+    settings = load_settings(arguments.root)
+    module = _module(settings, CHAT_MODULE)
+    env = module_environment(module, settings.server, "", os.environ)
+    script = module.path / "model_download.py"
+    command = [module_python(module.path), str(script), arguments.name or "--list"]
+    return subprocess.run(command, cwd=module.path, env=env, check=False).returncode  # noqa: S603
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    settings = load_settings(arguments.root)
-    wanted = arguments.module.lower()
-    found = [module for module in settings.modules if module.id.lower() == wanted]
-    if not found:
-        names = ", ".join(module.id for module in settings.modules) or "none"
-        print(f"llamachat: no module {arguments.module!r}; there are: {names}", file=sys.stderr)
-        return EXIT_FAILED
-    print(package_module(found[0].path, arguments.out))
+    module = _module(load_settings(arguments.root), arguments.module)
+    print(package_module(module.path, arguments.out))
     return 0
+
+
+def _module(settings: Settings, module_id: str) -> ModuleSettings:
+    """The module of that id, letter case aside. Raises UnknownModule."""
+    for module in settings.modules:
+        if module.id.lower() == module_id.lower():
+            return module
+    raise UnknownModule(module_id, [module.id for module in settings.modules])

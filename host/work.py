@@ -60,7 +60,7 @@ class WorkDesk:
         work["longProcess"] = bool(command.is_long)
         return work
 
-    async def progress(self, item: CommandProgress) -> dict[str, Any]:
+    async def progress(self, instance: Instance, item: CommandProgress) -> dict[str, Any]:
         """Put one command's progress into the store; the answer says what the host now holds."""
         reply: dict[str, Any] = {"commandId": item.commandId, "accepted": True, "offset": 0}
         try:
@@ -70,6 +70,7 @@ class WorkDesk:
             reply["offset"] = held
             if item.result is not None and held >= item.offset + len(item.text):
                 await self._store.finish(item.commandId, item.attempt, Outcome.of(item.result))
+                instance.commands_served += 1
         except (UnknownCommand, StaleAttempt) as error:
             reply.update(accepted=False, error=str(error))
         return reply

@@ -85,7 +85,7 @@ class ModuleApi:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
-        replies = [await self._desk.progress(item) for item in progress.commands]
+        replies = [await self._desk.progress(instance, item) for item in progress.commands]
         cancel = await self._desk.to_cancel(instance)
         return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,7 @@ from puppet import Caller
 
 from host.app import Host
 
+ROOT = Path(__file__).resolve().parents[2]
 Status = dict[str, Any]
 
 

@@ -11,20 +11,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-from chat import Chat
+from chat import ROOT, Chat
 from make_model import make_model
 
 from host.app import Host
 from host.settings import load_settings
-
-ROOT = Path(__file__).resolve().parents[2]
 
 Launch = Callable[..., Awaitable[Chat]]
 
 
 @pytest.fixture(scope="session")
 def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random-weight model that takes a second or more for 100 tokens, and never ends by itself."""
+    """A random-weight model: a second or more for 100 tokens, and it never ends by itself."""
     return make_model(
         tmp_path_factory.mktemp("slow") / "slow.gguf",
         **{"layers": 12, "width": 512, "ffn": 2048, "heads": 8, "kv_heads": 2},

@@ -1,0 +1,95 @@
+"""One reply, from the request to its last token, told to the command as it grows.
+
+Invariant: a cancel is heard between two tokens and between two pieces of a prompt, and the model is
+free again when `run()` returns, however it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from chat_backend import Chunk
+from chat_request import ChatRequest
+from llama_chat import LlamaChat
+from load_errors import PromptTooLongError
+
+from sdk import RunningCommand
+
+EMPTY_REPLY = (
+    "The model ended without a word. Ask again, in other words or with a higher temperature"
+)
+
+
+class Generation:
+    """Runs one request on the model, and reports to one command."""
+
+    def __init__(self, chat: LlamaChat, request: ChatRequest, command: RunningCommand) -> None:
+        self._chat = chat
+        self._request = request
+        self._command = command
+        self._first_token_s: float | None = None
+        self._has_text = False
+        self._finish_reason: str | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Generate. Returns the command's result fields."""
+        started_s = time.perf_counter()
+        request = self._request
+        try:
+            stream = self._chat.do_chat(
+                request.prompt,
+                request.system_prompt,
+                stream=True,
+                on_prompt=self._on_prompt,
+                should_stop=lambda: self._command.is_cancelled,
+                max_tokens=request.max_tokens,
+                temperature=request.temperature,
+            )
+        except PromptTooLongError as ex:
+            return {"success": False, "error": str(ex), "code": 400}
+        self._command.set(promptTokens=stream.prompt_tokens, promptTokensProcessed=0)
+        inference_started_s = time.perf_counter()
+        try:
+            for chunk in stream:
+                self._on_chunk(chunk, stream.completion_tokens)
+                if self._command.is_cancelled:
+                    break
+        finally:
+            stream.close()
+        ended_s = time.perf_counter()
+        return self._result() | {
+            "processMs": int((ended_s - started_s) * 1000),
+            "inferenceMs": int((ended_s - inference_started_s) * 1000),
+        }
+
+    def _on_prompt(self, evaluated_tokens: int, _all_tokens: int) -> None:
+        self._command.set(promptTokensProcessed=evaluated_tokens)
+
+    def _on_chunk(self, chunk: Chunk, completion_tokens: int) -> None:
+        choice = chunk["choices"][0]
+        self._finish_reason = choice["finish_reason"] or self._finish_reason
+        text = choice["delta"].get("content")
+        if text:
+            self._has_text = True
+            self._command.append(text)
+        now_s = time.perf_counter()
+        if self._first_token_s is None:
+            self._first_token_s = now_s
+        self._command.set(
+            completionTokens=completion_tokens,
+            tokensPerSecond=_rate(completion_tokens - 1, now_s - self._first_token_s),
+        )
+
+    def _result(self) -> dict[str, Any]:
+        if self._command.is_cancelled:
+            return {"success": True, "stop_reason": "cancelled"}
+        if not self._has_text:
+            return {"success": False, "error": EMPTY_REPLY}
+        is_cut = self._finish_reason == "length"
+        return {"success": True, "stop_reason": "length" if is_cut else "completed"}
+
+
+def _rate(tokens: int, took_s: float) -> float:
+    """Tokens a second after the first one, to two digits; 0 until there is a second one."""
+    return round(tokens / took_s, 2) if tokens > 0 and took_s > 0 else 0.0

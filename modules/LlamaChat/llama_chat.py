@@ -1,0 +1,180 @@
+"""LlamaChat: one GGUF model, asked in conversations.
+
+Invariant: the constructor touches nothing; after `load()` there is either a model or a `load_error`
+that says why not, and nothing ever answers in the place of a model that is not there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from chat_backend import (
+    ChatBackend,
+    ChatMessage,
+    ChatStream,
+    Completion,
+    ModelFacts,
+    PromptProgress,
+    ShouldStop,
+)
+from gguf_header import GgufHeader
+from load_errors import LoadReason, ModelLoadError
+from load_options import LoadOptions
+from model_source import ModelHub, ModelSource, locate
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You're a helpful assistant who answers questions the user asks of you concisely and "
+    "accurately."
+)
+
+BackendLoader = Callable[[Path, LoadOptions], tuple[ChatBackend, GgufHeader]]
+"""Loads a file; raises ModelLoadError."""
+
+
+def load_llama_cpp(path: Path, options: LoadOptions) -> tuple[ChatBackend, GgufHeader]:
+    """The default backend: llama-cpp-python. Raises ModelLoadError."""
+    try:
+        from llama_backend import LlamaCppBackend
+        from llama_loader import load_model
+    except (ImportError, OSError, RuntimeError) as ex:
+        raise ModelLoadError(
+            LoadReason.NO_LIBRARY,
+            f"llama-cpp-python cannot be used: {ex}. Run the install script again",
+        ) from ex
+    loaded = load_model(path, options)
+    return LlamaCppBackend(loaded), loaded.header
+
+
+class LlamaChat:
+    """A GGUF model from a directory or the hub, and conversations with it.
+
+    `repo_id` and `fileglob` say where on the hub the model is, should `filename` not be in
+    `model_dir`. `n_ctx` 0 is the model's own context length as far as memory allows;
+    `n_gpu_layers` -1 puts all layers on the accelerator there is; `n_threads` 0 is one thread for
+    each physical core.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        fileglob: str,
+        filename: str,
+        model_dir: str | Path,
+        n_ctx: int = 0,
+        verbose: bool = True,
+        n_gpu_layers: int = -1,
+        n_threads: int = 0,
+        *,
+        loader: BackendLoader = load_llama_cpp,
+        hub: ModelHub | None = None,
+    ) -> None:
+        repo = repo_id.removeprefix("@")
+        self.source = ModelSource(Path(model_dir), filename, repo, fileglob)
+        self._options = LoadOptions(n_ctx, n_gpu_layers, n_threads, verbose)
+        self._loader = loader
+        self._hub = hub
+        self._load_lock = threading.Lock()
+        self._backend: ChatBackend | None = None
+        self.header: GgufHeader | None = None
+        """What the file says of itself, once it is loaded."""
+        self.load_error: ModelLoadError | None = None
+        """Why there is no model; None before `load()` and after it has gone well."""
+
+    @property
+    def model_path(self) -> Path | None:
+        """The loaded model's file."""
+        return self.header.path if self.header else None
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        return self._backend.facts if self._backend else None
+
+    def load(self) -> None:
+        """Find, fetch and load the model, if it is not loaded yet. May take minutes.
+
+        Raises ModelLoadError, and keeps it as `load_error`; a later call tries again.
+        """
+        with self._load_lock:
+            if self._backend is not None:
+                return
+            try:
+                path = locate(self.source, self._hub)
+                self._backend, self.header = self._loader(path, self._options)
+            except ModelLoadError as ex:
+                self.load_error = ex
+                raise
+            self.load_error = None
+
+    @overload
+    def do_chat(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        *,
+        stream: Literal[True],
+        on_prompt: PromptProgress | None = None,
+        should_stop: ShouldStop | None = None,
+        **kwargs: Any,
+    ) -> ChatStream: ...
+
+    @overload
+    def do_chat(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Completion: ...
+
+    def do_chat(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        *,
+        stream: bool = False,
+        on_prompt: PromptProgress | None = None,
+        should_stop: ShouldStop | None = None,
+        **kwargs: Any,
+    ) -> Completion | ChatStream:
+        """Ask the model one thing, with its own chat template.
+
+        Returns llama-cpp-python's chat completion, or with `stream=True` an iterator of its chunks
+        that also knows `prompt_tokens` and `completion_tokens` and can be closed. Further arguments
+        are those of `Llama.create_chat_completion`; `max_tokens` 0 (the default) is as many as the
+        context holds. `on_prompt` and `should_stop` follow a stream: see chat_backend.
+
+        Loads the model first where that was not done. Raises ModelLoadError, PromptTooLongError.
+        """
+        self.load()
+        backend = self._backend
+        if backend is None:
+            raise RuntimeError("The model was closed")
+        messages = conversation(prompt, system_prompt)
+        if stream:
+            return backend.stream(messages, kwargs, on_prompt, should_stop)
+        return backend.complete(messages, kwargs)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        with self._load_lock:
+            backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
+
+
+def conversation(prompt: str, system_prompt: str | None = None) -> list[ChatMessage]:
+    """The messages of a single question. A blank system prompt counts as none given."""
+    system = system_prompt if system_prompt and system_prompt.strip() else DEFAULT_SYSTEM_PROMPT
+    return [
+        ChatMessage(role="system", content=system),
+        ChatMessage(role="user", content=prompt),
+    ]
+
+
+def text_of(chunks: Iterable[dict[str, Any]]) -> str:
+    """The text of a stream's chunks, put together."""
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)

@@ -1,0 +1,57 @@
+"""Which model this module is to load.
+
+Invariant: what the settings name wins over what was chosen by name, and that over the built-in
+model; a model that was asked for and is not there is never replaced by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from model_catalogue import BUILTIN_FILE, find_entry, read_selection
+from model_source import ModelSource
+
+ENV_DIRECTORY = "CPAI_MODULE_LLAMA_MODEL_DIR"
+ENV_FILENAME = "CPAI_MODULE_LLAMA_MODEL_FILENAME"
+ENV_REPO = "CPAI_MODULE_LLAMA_MODEL_REPO"
+ENV_FILEGLOB = "CPAI_MODULE_LLAMA_MODEL_FILEGLOB"
+ENV_CONTEXT_TOKENS = "CPAI_MODULE_LLAMA_CONTEXT_TOKENS"
+ENV_THREADS = "CPAI_MODULE_LLAMA_THREADS"
+
+DEFAULT_DIRECTORY = "./models"
+
+HOW_TO_RETURN = (
+    "To return to the built-in model: `llamachat models guide`, and no "
+    "CPAI_MODULE_LLAMA_MODEL_FILENAME or _REPO in the settings or the environment; then start again"
+)
+
+
+def model_directory(environment: Mapping[str, str], module_path: Path) -> Path:
+    """Where models are kept: as set, from the module's folder on."""
+    directory = environment.get(ENV_DIRECTORY) or DEFAULT_DIRECTORY
+    return (module_path / Path(directory).expanduser()).resolve()
+
+
+def choose_model(environment: Mapping[str, str], module_path: Path) -> ModelSource:
+    """The model to load. Raises ModelLoadError where the choice itself cannot be read."""
+    directory = model_directory(environment, module_path)
+    filename = environment.get(ENV_FILENAME, "")
+    repo = environment.get(ENV_REPO, "").removeprefix("@")
+    if filename or repo:
+        if filename == BUILTIN_FILE and not (directory / filename).exists():
+            return builtin_model(module_path)
+        return ModelSource(directory, filename, repo, environment.get(ENV_FILEGLOB, ""))
+    selected = read_selection(directory)
+    if selected is None:
+        return builtin_model(module_path)
+    entry = find_entry(module_path, selected)
+    return builtin_model(module_path) if entry.is_builtin else ModelSource(directory, entry.file)
+
+
+def builtin_model(module_path: Path) -> ModelSource:
+    """The built-in model: in the module's package, or at the root of the project."""
+    packaged = module_path / "models"
+    if (packaged / BUILTIN_FILE).exists():
+        return ModelSource(packaged, BUILTIN_FILE)
+    return ModelSource(module_path.parent.parent / "models", BUILTIN_FILE)

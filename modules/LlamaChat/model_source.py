@@ -1,0 +1,73 @@
+"""Where a model file comes from: the directory first, then the hub.
+
+Invariant: a file of another name is never taken silently for the one asked for; what the glob finds
+on the hub is kept in a folder named after its repository.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import load_errors
+from load_errors import ModelLoadError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model file, and the hub repository that has it (empty: none)."""
+
+    directory: Path
+    filename: str
+    repo: str = ""
+    fileglob: str = ""
+
+
+class ModelHub(Protocol):
+    """What is needed of the hub."""
+
+    def find(self, repo: str, fileglob: str) -> str: ...
+
+    def fetch(self, repo: str, name: str, target: Path) -> Path: ...
+
+
+def locate(source: ModelSource, hub: ModelHub | None = None) -> Path:
+    """The path of the model's file, downloaded if need be. Blocks for as long as that takes.
+
+    Raises ModelLoadError.
+    """
+    if source.repo and source.directory.parent.is_dir():
+        source.directory.mkdir(exist_ok=True)
+    if not source.directory.is_dir():
+        raise load_errors.missing_directory(source.directory)
+    path = source.directory / source.filename
+    if source.filename and path.is_file():
+        return path
+    if not source.repo:
+        raise load_errors.missing_file(path)
+    return _from_hub(source, hub)
+
+
+def _from_hub(source: ModelSource, hub: ModelHub | None) -> Path:
+    fileglob = source.fileglob or source.filename
+    cache = source.directory / source.repo.replace("/", "--")
+    kept = sorted(path for path in cache.glob("*.gguf") if fnmatch.fnmatch(path.name, fileglob))
+    if kept:
+        return kept[0]
+    if hub is None:
+        # Importing the hub's client takes a second, and most starts do without it.
+        from hub import Hub
+
+        hub = Hub()
+    try:
+        name = hub.find(source.repo, fileglob)
+        logger.info("Fetching %s from hub repository %s", name, source.repo)
+        return hub.fetch(source.repo, name, cache / Path(name).name)
+    except ModelLoadError as ex:
+        missing = f"Model file '{source.filename or fileglob}' is not in '{source.directory}'. "
+        raise ModelLoadError(ex.reason, missing + str(ex), source.directory) from ex

@@ -1,0 +1,101 @@
+"""Fixtures of the browser tests: Chromium, a page, and the site it looks at.
+
+`site` is all that the tests of the main job need: something with a `base_url` that has LlamaChat.
+Here it is the stand-in host with its canned reply; a real host does as well. The tests that script
+a command's states themselves use `stand_in`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from explorer_site import Site, open_module
+from fragments import (
+    HOSTILE_HTML,
+    HOSTILE_SCRIPT,
+    LEAVING_HTML,
+    LEAVING_SCRIPT,
+    OWN_HTML,
+    OWN_SCRIPT,
+    PUBLISHED_HTML,
+    PUBLISHED_SCRIPT,
+)
+from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from stand_in import StandIn, write_page
+
+from host.web.explorer import ModulePage
+
+ROOT_PATH = Path(__file__).parents[2]
+EXPECT_TIMEOUT_MS = 15_000
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")  # its event loop must be gone when tests elsewhere start theirs
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium: install it, or name it in the environment variable CHROMIUM")
+    expect.set_options(timeout=EXPECT_TIMEOUT_MS)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page; a modal dialog fails the test: only a script that got loose could open one."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    dialogs: list[str] = []
+
+    def note(dialog: object) -> None:
+        dialogs.append(str(dialog))
+
+    page.on("dialog", note)
+    yield page
+    context.close()
+    assert dialogs == []
+
+
+@pytest.fixture(scope="session")
+def module_pages(tmp_path_factory: pytest.TempPathFactory) -> list[ModulePage]:
+    folder = tmp_path_factory.mktemp("modules")
+    chat = ModulePage("LlamaChat", "LlamaChat", ROOT_PATH / "modules/LlamaChat", ("text/chat",))
+    return [
+        chat,
+        write_page(folder, "Published", ("Published/chat",), PUBLISHED_HTML, PUBLISHED_SCRIPT),
+        write_page(folder, "Hostile", ("Hostile/own",), HOSTILE_HTML, HOSTILE_SCRIPT),
+        write_page(folder, "Images", ("Images/look",), OWN_HTML, OWN_SCRIPT),
+        write_page(folder, "Leaving", (), LEAVING_HTML, LEAVING_SCRIPT),
+    ]
+
+
+@pytest.fixture
+def stand_in(module_pages: list[ModulePage]) -> Iterator[StandIn]:
+    host = StandIn(module_pages)
+    host.start()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def site(stand_in: StandIn) -> Site:
+    stand_in.is_manual = False
+    return stand_in
+
+
+@pytest.fixture
+def chat(page: Page, stand_in: StandIn) -> FrameLocator:
+    """LlamaChat's fragment in the explorer of the stand-in host."""
+    return open_module(page, stand_in.base_url, "LlamaChat")

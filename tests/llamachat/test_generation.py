@@ -1,0 +1,129 @@
+"""A reply as its command sees it, from the real model and from stand-ins for rare endings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
+from chat_request import ChatRequest
+from generation import EMPTY_REPLY, Generation
+from gguf_header import GgufHeader
+from llama_backend import LlamaStream
+from llama_chat import LlamaChat
+
+from bench.make_model import filler_text
+from sdk import RunningCommand
+
+
+def request(prompt: str = "Hello", max_tokens: int = 10) -> ChatRequest:
+    return ChatRequest(prompt, None, max_tokens, 0.0)
+
+
+class Watched:
+    """A command, and what it was told."""
+
+    def __init__(self, cancel_after_chars: int | None = None) -> None:
+        self.command = RunningCommand("c1", self._changed)
+        self.lengths: list[int] = []
+        self.cancel_after_chars = cancel_after_chars
+
+    def _changed(self) -> None:
+        length = self.command.length
+        self.lengths.append(length)
+        if self.cancel_after_chars is not None and length > self.cancel_after_chars:
+            self.command.request_cancel()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return self.command.fields()[0]
+
+
+@pytest.fixture(scope="module")
+def chat(model_dir: Path) -> Iterator[LlamaChat]:
+    model = LlamaChat("", "", "tiny.gguf", model_dir, n_ctx=512, verbose=False, n_threads=1)
+    model.load()
+    yield model
+    model.close()
+
+
+def test_a_reply_grows_and_is_counted(chat: LlamaChat) -> None:
+    watched = Watched()
+    result = Generation(chat, request(max_tokens=20), watched.command).run()
+    assert result["success"] is True
+    assert result["stop_reason"] == "length"
+    assert result["processMs"] >= result["inferenceMs"] >= 0
+    assert len(set(watched.lengths)) >= 20
+    assert watched.fields["completionTokens"] == 20
+    assert watched.fields["promptTokens"] == watched.fields["promptTokensProcessed"]
+    assert watched.fields["tokensPerSecond"] > 0
+
+
+def test_a_cancel_ends_it_and_keeps_the_text(chat: LlamaChat) -> None:
+    watched = Watched(cancel_after_chars=20)
+    result = Generation(chat, request(max_tokens=300), watched.command).run()
+    assert result["stop_reason"] == "cancelled"
+    assert result["success"] is True
+    assert 20 < watched.command.length < 60
+    assert Generation(chat, request(), Watched().command).run()["stop_reason"] == "length"
+
+
+def test_a_cancel_in_the_prompt(chat: LlamaChat) -> None:
+    watched = Watched()
+    watched.command.request_cancel()
+    result = Generation(chat, request(filler_text(300)), watched.command).run()
+    assert result["stop_reason"] == "cancelled"
+    assert watched.command.text == ""
+
+
+def test_a_prompt_that_is_too_long_fails_with_both_numbers(chat: LlamaChat) -> None:
+    watched = Watched()
+    result = Generation(chat, request(filler_text(700)), watched.command).run()
+    assert result["success"] is False
+    assert "512" in result["error"]
+
+
+class Scripted:
+    """A backend that says what it was told to."""
+
+    facts = ModelFacts(100, "CPU", "")
+
+    def __init__(self, texts: Sequence[str], finish_reason: str) -> None:
+        self.texts = texts
+        self.finish_reason = finish_reason
+
+    def complete(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Completion:
+        raise NotImplementedError
+
+    def stream(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any], *_: object
+    ) -> ChatStream:
+        def chunks() -> Iterator[Chunk]:
+            for text in self.texts:
+                yield {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+            yield {"choices": [{"delta": {}, "finish_reason": self.finish_reason}]}
+
+        return LlamaStream(1).start(item for item in chunks())
+
+    def close(self) -> None: ...
+
+
+def scripted(texts: Sequence[str], finish_reason: str) -> LlamaChat:
+    header = GgufHeader(Path("m.gguf"), 1, {})
+    backend = Scripted(texts, finish_reason)
+    here = Path(__file__)
+    return LlamaChat("", "", here.name, here.parent, loader=lambda *_: (backend, header))
+
+
+def test_a_model_that_ends_by_itself_has_completed() -> None:
+    watched = Watched()
+    result = Generation(scripted(["Yes", "."], "stop"), request(), watched.command).run()
+    assert (result["success"], result["stop_reason"]) == (True, "completed")
+    assert watched.command.text == "Yes."
+
+
+def test_an_empty_reply_is_a_failure_never_a_success() -> None:
+    result = Generation(scripted([], "stop"), request(), Watched().command).run()
+    assert (result["success"], result["error"]) == (False, EMPTY_REPLY)

@@ -1,0 +1,148 @@
+"""The adapter without a host: its checks, its status, its self-test as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from llama_chat_adapter import LlamaChat_adapter
+from load_errors import ModelLoadError
+
+from sdk import LongProcess, RequestData, RequestError, RunningCommand
+
+SETTINGS = (
+    "CPAI_MODULE_LLAMA_MODEL_DIR",
+    "CPAI_MODULE_LLAMA_MODEL_FILENAME",
+    "CPAI_MODULE_LLAMA_MODEL_REPO",
+    "CPAI_MODULE_LLAMA_MODEL_FILEGLOB",
+    "CPAI_MODULE_LLAMA_CONTEXT_TOKENS",
+    "CPAI_MODULE_LLAMA_THREADS",
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, model_dir: Path) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CPAI_MODULE_LLAMA_MODEL_DIR", str(model_dir))
+    monkeypatch.setenv("CPAI_MODULE_LLAMA_MODEL_FILENAME", "tiny.gguf")
+    monkeypatch.setenv("CPAI_MODULE_LLAMA_THREADS", "1")
+
+
+@pytest.fixture
+def adapter() -> Iterator[LlamaChat_adapter]:
+    adapter = LlamaChat_adapter()
+    adapter.initialise()
+    yield adapter
+    adapter.cleanup()
+
+
+def data(**values: object) -> RequestData:
+    request = RequestData()
+    for key, value in values.items():
+        request.add_value(key, value)
+    return request
+
+
+def test_a_prompt_becomes_a_long_process(adapter: LlamaChat_adapter) -> None:
+    long = adapter.process(data(prompt="Hello", max_tokens="5"))
+    assert isinstance(long, LongProcess)
+    command = RunningCommand("c1", lambda: None)
+    result = long.fn(data(), command)
+    assert isinstance(result, dict)
+    assert result["stop_reason"] == "length"
+    assert command.text.strip()
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "expected", "got"),
+    [
+        ({}, "prompt", "not blank", "None"),
+        ({"prompt": ""}, "prompt", "not blank", "''"),
+        ({"prompt": " \n"}, "prompt", "not blank", "' \\n'"),
+        ({"prompt": "x", "max_tokens": "abc"}, "max_tokens", "a whole number", "'abc'"),
+        ({"prompt": "x", "max_tokens": "1.5"}, "max_tokens", "a whole number", "'1.5'"),
+        ({"prompt": "x", "max_tokens": -1}, "max_tokens", "at least 0", "-1"),
+        ({"prompt": "x", "temperature": "-1"}, "temperature", "at least 0", "-1"),
+        ({"prompt": "x", "temperature": 2.5}, "temperature", "at most 2", "2.5"),
+        ({"prompt": "x", "temperature": "warm"}, "temperature", "a finite number", "'warm'"),
+        ({"prompt": "x", "temperature": "nan"}, "temperature", "a finite number", "'nan'"),
+    ],
+)
+def test_bad_input_names_field_expected_and_got(
+    adapter: LlamaChat_adapter, values: dict[str, object], field: str, expected: str, got: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        adapter.process(data(**values))
+    assert caught.value.field == field
+    assert expected in str(caught.value)
+    assert got in str(caught.value)
+
+
+def test_the_status_says_what_is_loaded(adapter: LlamaChat_adapter) -> None:
+    status = adapter.module_status()
+    assert isinstance(status, dict)
+    assert status["modelFile"] == "tiny.gguf"
+    assert status["contextTokens"] == 2048
+    assert status["quantisation"] == "F16"
+    assert status["loadError"] is None
+    assert adapter.inference_device in ("CPU", "GPU")
+    assert adapter.parallelism == 1
+
+
+def test_the_selftest_is_a_real_reply(adapter: LlamaChat_adapter) -> None:
+    result = adapter.selftest()
+    assert isinstance(result, dict)
+    assert result["success"] is True
+    assert str(result["reply"]).strip()
+
+
+def test_without_a_model_every_command_fails_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CPAI_MODULE_LLAMA_MODEL_FILENAME", "half.gguf")
+    adapter = LlamaChat_adapter()
+    with pytest.raises(ModelLoadError, match="cut short"):
+        adapter.initialise()
+    for values in ({"prompt": "Hello"}, {}):
+        with pytest.raises(ModelLoadError, match=r"half\.gguf.*llamachat models guide"):
+            adapter.process(data(**values))
+    status = adapter.module_status()
+    assert isinstance(status, dict)
+    assert status["loadErrorReason"] == "truncated"
+    assert "half.gguf" in str(status["loadError"])
+    adapter.cleanup()
+
+
+def test_a_wrong_number_in_the_settings_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CPAI_MODULE_LLAMA_THREADS", "many")
+    with pytest.raises(ValueError, match=r"CPAI_MODULE_LLAMA_THREADS.*'many'"):
+        LlamaChat_adapter().initialise()
+
+
+@pytest.mark.parametrize(("filename", "status"), [("tiny.gguf", 0), ("text.gguf", 1)])
+def test_the_selftest_as_a_process(
+    module_path: Path, root_path: Path, model_dir: Path, filename: str, status: int
+) -> None:
+    environment = {
+        **os.environ,
+        "CPAI_MODULE_LLAMA_MODEL_DIR": str(model_dir),
+        "CPAI_MODULE_LLAMA_MODEL_FILENAME": filename,
+        "PYTHONPATH": str(root_path),
+    }
+    result = subprocess.run(
+        [sys.executable, "llama_chat_adapter.py", "--selftest"],
+        cwd=module_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    if status:
+        assert "not a GGUF file" in result.stdout + result.stderr
