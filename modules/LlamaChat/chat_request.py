@@ -30,10 +30,15 @@ class ChatRequest:
         if prompt is None or not prompt.strip():
             raise RequestError("prompt", "a text that is not blank", prompt)
         return cls(
-            prompt=prompt,
-            system_prompt=data.get_value("system_prompt"),
+            prompt=_with_plain_lines(prompt),
+            system_prompt=_with_plain_lines(data.get_value("system_prompt") or "") or None,
             max_tokens=data.get_int("max_tokens", 0, minimum=0),
             temperature=data.get_float(
                 "temperature", DEFAULT_TEMPERATURE, minimum=0.0, maximum=HIGHEST_TEMPERATURE
             ),
         )
+
+
+def _with_plain_lines(text: str) -> str:
+    """Browsers send every line break of a form as CR LF; models were trained on LF."""
+    return text.replace("\r\n", "\n")

@@ -1,8 +1,7 @@
 """Fixtures of the browser tests: Chromium, a page, and the site it looks at.
 
-`site` is all that the tests of the main job need: something with a `base_url` that has LlamaChat.
-Here it is the stand-in host with its canned reply; a real host does as well. The tests that script
-a command's states themselves use `stand_in`.
+`site` is what the tests of the main job need: the real host, as a child process, with LlamaChat and
+the built-in model. The tests that script a command's states use `stand_in`, a host at the seam.
 """
 
 import os
@@ -23,6 +22,7 @@ from fragments import (
     PUBLISHED_SCRIPT,
 )
 from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from real_host import RealHost
 from stand_in import StandIn, write_page
 
 from host.web.explorer import ModulePage
@@ -89,10 +89,16 @@ def stand_in(module_pages: list[ModulePage]) -> Iterator[StandIn]:
     host.close()
 
 
+@pytest.fixture(scope="session")
+def real_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    host = RealHost(tmp_path_factory.mktemp("deployment"))
+    yield host
+    host.close()
+
+
 @pytest.fixture
-def site(stand_in: StandIn) -> Site:
-    stand_in.is_manual = False
-    return stand_in
+def site(real_host: RealHost) -> Site:
+    return real_host
 
 
 @pytest.fixture
