@@ -1,0 +1,25 @@
+"""The module SDK: what the author of a module imports.
+
+It needs aiohttp and nothing else, because it travels inside a module's package into other hosts.
+"""
+
+from sdk.errors import HostUnavailable, RequestError
+from sdk.long_process import LongProcess, RunningCommand
+from sdk.module_logging import LogMethod, LogVerbosity
+from sdk.module_options import ModuleOptions
+from sdk.module_runner import ModuleRunner
+from sdk.request_data import RequestData
+from sdk.wire import JSON
+
+__all__ = [
+    "JSON",
+    "HostUnavailable",
+    "LogMethod",
+    "LogVerbosity",
+    "LongProcess",
+    "ModuleOptions",
+    "ModuleRunner",
+    "RequestData",
+    "RequestError",
+    "RunningCommand",
+]

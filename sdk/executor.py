@@ -1,0 +1,157 @@
+"""Runs one command after another through the module's `process()`, and its long ones to their end.
+
+Invariant: every command given to `run()` is answered, whatever the module does; a slot taken for a
+command is given back when the module's code for it has really ended, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sdk import answers
+from sdk.command_board import CommandBoard, LongCommand
+from sdk.long_process import LongProcess
+from sdk.outlet import Outlet
+from sdk.published import PublishedRun
+from sdk.readiness import Readiness
+from sdk.request_data import RequestData
+from sdk.slots import Slots
+from sdk.user_threads import UserThreads
+from sdk.wire import Work
+
+if TYPE_CHECKING:
+    from sdk.module_runner import ModuleRunner
+
+logger = logging.getLogger(__name__)
+
+STARTED_MESSAGE = "Command is running in the background"
+
+
+class CommandExecutor:
+    """The module's work. `slots` counts what runs; published long commands run one at a time."""
+
+    def __init__(
+        self,
+        runner: ModuleRunner,
+        board: CommandBoard,
+        slots: Slots,
+        threads: UserThreads,
+        readiness: Readiness,
+        outlet: Outlet,
+        track: Callable[[LongCommand], None] | None = None,
+    ) -> None:
+        """`track` is told of every long command whose progress the host may be told of."""
+        self._runner = runner
+        self._board = board
+        self._slots = slots
+        self._threads = threads
+        self._readiness = readiness
+        self._outlet = outlet
+        self._track = track or _ignore
+        self._published_turn = asyncio.Lock()
+
+    async def run_claimed(self, work: Work, on_style_known: Callable[[], None]) -> None:
+        """Protocol 2: the caller holds a slot for this command, which ends here."""
+        try:
+            command, function = await self._begin(work)
+            on_style_known()
+            if command is not None:
+                self._announce(work, command)
+                await self._run_long(command, function)
+        finally:
+            self._slots.release()
+
+    async def run_backlogged(self, work: Work, gate: asyncio.Semaphore) -> None:
+        """Part 1: a long command is answered at once and waits here for its slot."""
+        async with gate:
+            command, function = await self._begin(work)
+        if command is None:
+            return
+        self._announce(work, command)
+        await self._slots.acquire()
+        try:
+            await self._run_long(command, function)
+        finally:
+            self._slots.release()
+
+    def _announce(self, work: Work, command: LongCommand) -> None:
+        """Where the route is marked, the client has its id already; else the start answer tells the
+        host what this is, and progress follows when it knows."""
+        if work.is_long_process:
+            self._track(command)
+        else:
+            start = started_answer(command.command_id)
+            self._outlet.send(work, start, then=partial(self._track, command))
+
+    async def _begin(self, work: Work) -> tuple[LongCommand | None, Any]:
+        """Calls `process()`. An ordinary answer is sent; else the long command and its function."""
+        data = RequestData.from_work(work)
+        self._board.expect(work.request_id)
+        try:
+            await self._readiness.wait()
+            value = await self._process(data)
+            if isinstance(value, LongProcess) or callable(value):
+                if not isinstance(value, LongProcess):
+                    self._slots.lower_limit(1)
+                return self._board.add(work, data), value
+            answer = answers.complete(value, "process()")
+        except asyncio.CancelledError:
+            self._outlet.send(work, answers.failure("The module was stopped", 503))
+            raise
+        except Exception as error:
+            answer = answers.failure_of(error)
+        finally:
+            self._board.expect_no_more(work.request_id)
+        self._count(answer)
+        self._outlet.send(work, answer)
+        return None, None
+
+    async def _process(self, data: RequestData) -> Any:
+        if self._readiness.error is not None:
+            return answers.failure(f"the module failed to start: {self._readiness.error}", 503)
+        return await self._threads.call(self._runner.process, data)
+
+    async def _run_long(self, command: LongCommand, function: Any) -> None:
+        if isinstance(function, LongProcess):
+            if not command.is_finished:
+                command.start()
+                await self._run_own_state(command, function)
+        else:
+            async with self._published_turn:
+                if not command.is_finished:  # cancelled while it waited: the adapter never hears
+                    command.start()
+                    run = PublishedRun(self._runner, function, command, self._threads)
+                    await run.run()
+        if command.result is not None:
+            self._count(command.result)
+
+    async def _run_own_state(self, command: LongCommand, function: LongProcess) -> None:
+        call = asyncio.ensure_future(self._threads.call(function.fn, command.data, command.running))
+        try:
+            await asyncio.wait({call})
+        finally:
+            call.cancel()
+        command.finish(answers.long_result(call, command.running))
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        try:
+            self._runner.update_statistics(answer)
+        except Exception as error:
+            logger.warning("update_statistics() failed", exc_info=error)
+
+
+def _ignore(_: LongCommand) -> None:
+    """On a part-1 host nobody is told: it asks."""
+
+
+def started_answer(command_id: str) -> dict[str, Any]:
+    return {
+        "success": True,
+        "message": STARTED_MESSAGE,
+        "commandId": command_id,
+        "commandStatus": "running",
+    }

@@ -1,0 +1,79 @@
+"""Sends answers to the host, each in a task of its own, until the host takes or refuses them.
+
+Invariant: answers wait for a host that is away and are dropped only when it refuses them or the
+module ends; a slow host never holds up the module's work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from sdk.answers import enveloped
+from sdk.command_board import CommandBoard
+from sdk.errors import HostRefused
+from sdk.host_client import HostClient, until_answered
+from sdk.tasks import TaskSet
+from sdk.wire import Work, encode_json
+
+logger = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """Where the rest of the SDK hands its answers."""
+
+    def send(
+        self, work: Work, answer: dict[str, Any], then: Callable[[], None] | None = None
+    ) -> None:
+        """Queues the answer to one command for sending; `then` is called when it has arrived."""
+
+
+class Identity(Protocol):
+    """Who signs the answers."""
+
+    module_id: str
+    module_name: str
+    inference_device: str
+
+
+class HostOutlet:
+    def __init__(self, client: HostClient, identity: Identity, board: CommandBoard) -> None:
+        self._client = client
+        self._identity = identity
+        self._board = board
+        self._tasks = TaskSet()
+
+    def send(
+        self, work: Work, answer: dict[str, Any], then: Callable[[], None] | None = None
+    ) -> None:
+        self._tasks.spawn(self._send(work, self._signed(work, answer), then))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Gives what is still to be sent a last chance, then gives up on it."""
+        await self._tasks.wait(timeout_s)
+        await self._tasks.cancel()
+
+    async def _send(self, work: Work, body: bytes, then: Callable[[], None] | None) -> None:
+        try:
+            await until_answered(partial(self._client.answer, work.request_id, work.attempt, body))
+        except HostRefused as refusal:
+            logger.warning("answer to %s dropped: %s", work.request_id, refusal)
+            command = self._board.get(work.request_id)
+            if command is not None and command.work is work:
+                command.cancel()  # nobody wants it: stop working on it
+        else:
+            if then is not None:
+                then()
+
+    def _signed(self, work: Work, answer: dict[str, Any]) -> bytes:
+        answer = enveloped(
+            answer,
+            module_id=self._identity.module_id,
+            module_name=self._identity.module_name,
+            command=str(work.payload.get("command") or ""),
+            request_id=work.request_id,
+            inference_device=self._identity.inference_device,
+        )
+        return encode_json(answer)

@@ -1,0 +1,125 @@
+"""The module as a process: signals, the host's death, the self-test, and an end that surely comes.
+
+Invariant: once told to quit, or orphaned, the process is gone within about two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sdk import answers
+from sdk.errors import describe
+from sdk.module_logging import LogVerbosity
+from sdk.module_service import ModuleService
+from sdk.user_threads import UserThreads
+
+if TYPE_CHECKING:
+    from sdk.module_runner import ModuleRunner
+
+logger = logging.getLogger(__name__)
+
+PARENT_POLL_S = 1.0
+LAST_RESORT_S = 2.2
+
+
+def run_as_process(runner: ModuleRunner, arguments: list[str]) -> None:
+    """Returns only after a quit with nothing left running; every other end is an exit."""
+    configure_console(runner.log_verbosity)
+    if "--selftest" in arguments:
+        sys.exit(asyncio.run(run_selftest(runner)))
+    runner.on_quit = arm_watchdog
+    stuck_threads, exit_code = asyncio.run(_serve(runner))
+    if stuck_threads:
+        # A daemon thread inside native code (a model decoding, say) can crash an interpreter that
+        # is being taken apart around it: leave without taking it apart.
+        end_now(exit_code)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def configure_console(verbosity: LogVerbosity) -> None:
+    """The module's and the SDK's own words always show; those of libraries only when asked for."""
+    libraries = logging.WARNING if verbosity is LogVerbosity.Quiet else logging.INFO
+    own = logging.DEBUG if verbosity is LogVerbosity.Loud else logging.INFO
+    logging.basicConfig(level=libraries, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("sdk").setLevel(own)
+
+
+async def run_selftest(runner: ModuleRunner) -> int:
+    """initialise(), selftest(), cleanup(): the exit code, 1 with the reason on stderr."""
+    threads = UserThreads()
+    runner._performing_self_test = True
+    try:
+        await threads.call(runner.initialize)
+        result = answers.complete(await threads.call(runner.selftest), "selftest()")
+        await threads.call(runner.cleanup)
+    except Exception as error:
+        logger.debug("self-test raised", exc_info=error)
+        result = answers.failure(f"{type(error).__name__}: {describe(error)}")
+    finally:
+        runner._performing_self_test = False
+        runner.logger.flush_to_console()
+    if result["success"]:
+        return 0
+    sys.stderr.write(f"{runner.module_id} self-test failed: {result['error']}\n")
+    return 1
+
+
+def arm_watchdog() -> None:
+    """The last resort: if the orderly end is held up, by a blocked event loop for instance, end."""
+    timer = threading.Timer(LAST_RESORT_S, end_now, args=(0,))
+    timer.daemon = True
+    timer.start()
+
+
+def end_now(exit_code: int) -> None:
+    """Leaves at once, with what was written to the console flushed."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # the host that read it is gone
+    os._exit(exit_code)
+
+
+async def _serve(runner: ModuleRunner) -> tuple[int, int]:
+    service = ModuleService(runner)
+    install_signals(asyncio.get_running_loop(), service.quit, runner.launched_by_server)
+    watch = None
+    if runner.launched_by_server:
+        watch = asyncio.ensure_future(watch_parent(os.getppid(), service.quit))
+    try:
+        exit_code = await service.run()
+    finally:
+        if watch is not None:
+            watch.cancel()
+    return service.threads.alive_count(), exit_code
+
+
+def install_signals(
+    loop: asyncio.AbstractEventLoop, quit_service: Callable[[str], None], is_launched_by_host: bool
+) -> None:
+    """SIGTERM quits. SIGINT quits too, unless a host launched this process: Ctrl-C in a terminal
+    reaches the whole group, and the host decides what becomes of its modules."""
+
+    def on_signal(number: int, _: object) -> None:
+        arm_watchdog()
+        loop.call_soon_threadsafe(quit_service, f"signal {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if is_launched_by_host else on_signal)
+
+
+async def watch_parent(parent_pid: int, quit_service: Callable[[str], None]) -> None:
+    """Quits when the host is gone: an orphan is given another parent (not so on Windows)."""
+    while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells us, we have to look
+        await asyncio.sleep(PARENT_POLL_S)
+    quit_service("the host is gone")

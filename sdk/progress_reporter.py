@@ -1,0 +1,164 @@
+"""Tells the host how the running commands get on.
+
+Invariant: one request in flight at a time carries all commands; text goes out from the offset that
+the host says it holds; a result goes out with the last of its text, and is repeated until the host
+has accepted or refused it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from sdk.command_board import LongCommand
+from sdk.errors import HostRefused, HostUnavailable
+from sdk.tasks import Backoff, Wake
+from sdk.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
+
+logger = logging.getLogger(__name__)
+
+BATCH_S = 0.05
+HEARTBEAT_S = 2.0
+MAX_TEXT_PER_REPORT = 32_768
+"""Code points of one command in one request, so that a long absence cannot make a huge body."""
+
+
+class CommandReport:
+    """What the host is known to hold of one command, and what it is to be sent next."""
+
+    def __init__(self, command: LongCommand) -> None:
+        self.command = command
+        self.acked_offset = 0
+        self._acked_version = 0
+        self._sent_version = 0
+        self._sent_result = False
+        self.is_settled = False
+
+    def has_news(self) -> bool:
+        running = self.command.running
+        _, version = running.fields()
+        return (
+            self.command.is_finished
+            or running.length > self.acked_offset
+            or version > self._acked_version
+        )
+
+    def build(self) -> CommandProgress:
+        """The next entry; after a lost answer it repeats what may not have arrived."""
+        is_finished = self.command.is_finished  # asked first: the text is complete from then on
+        text = self.command.running.text[self.acked_offset :]
+        fields, self._sent_version = self.command.running.fields()
+        entry: CommandProgress = {
+            "commandId": self.command.command_id,
+            "attempt": self.command.work.attempt,
+            "offset": self.acked_offset,
+            "text": text[:MAX_TEXT_PER_REPORT],
+            "fields": fields if self._sent_version > self._acked_version else {},
+        }
+        self._sent_result = is_finished and len(text) <= MAX_TEXT_PER_REPORT
+        if self._sent_result and self.command.result is not None:
+            entry["result"] = self.command.result
+        return entry
+
+    def apply(self, receipt: CommandReceipt) -> bool:
+        """Takes in the host's answer to the last entry; False if it brought nothing forward."""
+        if not receipt.accepted:
+            self.is_settled = True
+            return True
+        length = self.command.running.length
+        before = (self.acked_offset, self._acked_version)
+        self.acked_offset = max(0, min(receipt.offset, length))
+        self._acked_version = self._sent_version
+        self.is_settled = self._sent_result and self.acked_offset == length
+        moved = before != (self.acked_offset, self._acked_version)
+        return moved or self.is_settled or not self.has_news()
+
+
+class ProgressReporter:
+    """`track()` a command when it starts; `run()` until cancelled; `drain()` at the end."""
+
+    def __init__(
+        self,
+        send: Callable[[ProgressReport], Awaitable[ProgressReply]],
+        cancel: Callable[[str], object],
+        wake: Wake,
+    ) -> None:
+        self._send = send
+        self._cancel = cancel
+        self._wake = wake
+        self._reports: dict[str, CommandReport] = {}
+        self._backoff = Backoff()
+        self._is_host_away = False
+        self._all_settled = asyncio.Event()
+        self._all_settled.set()
+
+    def track(self, command: LongCommand) -> None:
+        self._reports[command.command_id] = CommandReport(command)
+        self._all_settled.clear()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Waits until the host has all results; False if `timeout_s` was not enough."""
+        try:
+            await asyncio.wait_for(self._all_settled.wait(), timeout_s)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        sent_s = -HEARTBEAT_S
+        while True:
+            await self._until_due(sent_s + HEARTBEAT_S)
+            if not any(report.command.is_finished for report in self._reports.values()):
+                await asyncio.sleep(sent_s + BATCH_S - loop.time())
+            sent_s = loop.time()
+            if self._reports and not await self._exchange():
+                await self._backoff.pause()
+
+    async def _until_due(self, heartbeat_s: float) -> None:
+        """Returns when there is news, or at the latest when the heartbeat is due."""
+        loop = asyncio.get_running_loop()
+        while not any(report.has_news() for report in self._reports.values()):
+            left_s = heartbeat_s - loop.time() if self._reports else HEARTBEAT_S
+            if left_s <= 0 or not await self._wake.wait(left_s):
+                return
+
+    async def _exchange(self) -> bool:
+        """One request and its answer; False if it is better to wait before the next."""
+        reports = list(self._reports.values())
+        try:
+            reply = await self._send({"commands": [report.build() for report in reports]})
+        except (HostUnavailable, HostRefused) as error:
+            if not self._is_host_away:
+                logger.warning("progress not delivered, will go on trying: %s", error)
+            self._is_host_away = True
+            return False
+        if self._is_host_away:
+            logger.info("the host takes progress again")
+        self._is_host_away = False
+        is_forward = self._take_in(reports, reply)
+        if is_forward:
+            self._backoff.reset()
+        return is_forward
+
+    def _take_in(self, reports: list[CommandReport], reply: ProgressReply) -> bool:
+        receipts = {receipt.command_id: receipt for receipt in reply.receipts}
+        is_forward = True
+        for report in reports:
+            receipt = receipts.get(report.command.command_id)
+            is_forward &= receipt is not None and report.apply(receipt)
+            if receipt is not None and not receipt.accepted:
+                logger.warning("the host gave up %s: %s", receipt.command_id, receipt.error)
+                report.command.cancel()  # this attempt, not whatever has the id by now
+            if report.is_settled:
+                self._forget(report)
+        for command_id in reply.cancel:
+            self._cancel(command_id)
+        return is_forward
+
+    def _forget(self, report: CommandReport) -> None:
+        if self._reports.get(report.command.command_id) is report:
+            del self._reports[report.command.command_id]
+        if not self._reports:
+            self._all_settled.set()

@@ -1,0 +1,100 @@
+"""Tells the host every two seconds, and at every change of state, how the module is.
+
+Invariant: a `module_status()` that raises, hangs or returns nonsense costs its own fields only; the
+host keeps hearing from the module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sdk.errors import HostRefused, HostUnavailable, describe
+from sdk.host_client import HostClient
+from sdk.readiness import Readiness
+from sdk.slots import Slots
+from sdk.tasks import Wake
+from sdk.user_threads import UserThreads
+from sdk.wire import encode_json
+
+if TYPE_CHECKING:
+    from sdk.module_runner import ModuleRunner
+
+logger = logging.getLogger(__name__)
+
+STATUS_EVERY_S = 2.0
+MODULE_STATUS_TIMEOUT_S = 1.0
+
+
+class StatusSource:
+    """What the module says of itself, with what the SDK knows of it."""
+
+    def __init__(
+        self, runner: ModuleRunner, slots: Slots, readiness: Readiness, threads: UserThreads
+    ) -> None:
+        self._runner = runner
+        self._slots = slots
+        self._readiness = readiness
+        self._threads = threads
+        self._asking: asyncio.Task[Any] | None = None
+        self._last: dict[str, Any] = {}
+
+    async def read(self) -> dict[str, Any]:
+        return await self._own_words() | self._facts()
+
+    def _facts(self) -> dict[str, Any]:
+        runner = self._runner
+        return runner.statistics() | {
+            "inferenceDevice": str(runner.inference_device),
+            "inferenceLibrary": str(runner.inference_library),
+            "canUseGPU": str(runner.can_use_GPU).lower(),
+            "state": self._readiness.state,
+            "error": self._readiness.error,
+            "slots": self._slots.limit,
+            "busy": self._slots.busy,
+            "machine": platform.node(),
+        }
+
+    async def _own_words(self) -> dict[str, Any]:
+        """`module_status()`; the last answer while it takes too long."""
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._threads.call(self._runner.module_status))
+        await asyncio.wait({self._asking}, timeout=MODULE_STATUS_TIMEOUT_S)
+        if self._asking is not None and self._asking.done():
+            self._last = _usable(self._asking)
+            self._asking = None
+        return self._last
+
+
+class StatusLoop:
+    def __init__(self, client: HostClient, source: StatusSource) -> None:
+        self._client = client
+        self._source = source
+        self._wake = Wake()
+
+    def state_changed(self) -> None:
+        self._wake.ring()
+
+    async def run(self) -> None:
+        while True:
+            await self.send()
+            await self._wake.wait(STATUS_EVERY_S)
+
+    async def send(self) -> None:
+        try:
+            await self._client.module_status(await self._source.read())
+        except (HostUnavailable, HostRefused) as error:
+            logger.debug("status not delivered: %s", error)
+
+
+def _usable(call: asyncio.Task[Any]) -> dict[str, Any]:
+    try:
+        status = call.result()
+        encode_json(status)
+    except Exception as error:
+        logger.warning("module_status() failed: %s", describe(error))
+        return {}
+    return dict(status) if isinstance(status, Mapping) else {}

@@ -1,0 +1,83 @@
+"""Fetches work from a protocol-2 host.
+
+Invariant: a command is claimed only when a slot is free for it, so what the host shows as queued is
+queued and what it shows as running runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sdk.errors import HostRefused, HostUnavailable
+from sdk.executor import CommandExecutor
+from sdk.host_client import HostClient
+from sdk.outlet import Outlet
+from sdk.readiness import Readiness
+from sdk.slots import Slots
+from sdk.system_commands import SystemCommands
+from sdk.tasks import Backoff, TaskSet
+from sdk.wire import Work
+
+logger = logging.getLogger(__name__)
+
+
+class WorkLoop:
+    """Waits for the module to be ready, then claims command after command."""
+
+    def __init__(
+        self,
+        client: HostClient,
+        executor: CommandExecutor,
+        slots: Slots,
+        readiness: Readiness,
+        system: SystemCommands,
+        outlet: Outlet,
+        tasks: TaskSet,
+    ) -> None:
+        self._client = client
+        self._executor = executor
+        self._slots = slots
+        self._readiness = readiness
+        self._system = system
+        self._outlet = outlet
+        self._tasks = tasks
+        self._is_style_known = False
+        self._backoff = Backoff()
+
+    async def run(self) -> None:
+        await self._readiness.wait()
+        while True:
+            await self._slots.wait_free()
+            work = await self._claim()
+            if work is None:
+                continue
+            if self._system.knows(work):
+                self._tasks.spawn(answer_system(self._system, self._outlet, work))
+            else:
+                self._slots.take()
+                await self._start(work)
+
+    async def _claim(self) -> Work | None:
+        try:
+            work = await self._client.poll_work()
+        except (HostUnavailable, HostRefused) as error:
+            logger.debug("no work: %s", error)
+            await self._backoff.pause()
+            return None
+        self._backoff.reset()
+        return work
+
+    async def _start(self, work: Work) -> None:
+        """Starts a command. Before the first long one has shown whether it is of the published
+        style, which takes one at a time, no second one is claimed."""
+        known = asyncio.Event()
+        task = self._tasks.spawn(self._executor.run_claimed(work, known.set))
+        if work.is_long_process and not self._is_style_known:
+            task.add_done_callback(lambda _: known.set())
+            await known.wait()
+            self._is_style_known = True
+
+
+async def answer_system(system: SystemCommands, outlet: Outlet, work: Work) -> None:
+    outlet.send(work, await system.answer(work))
