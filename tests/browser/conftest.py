@@ -89,7 +89,7 @@ def stand_in(module_pages: list[ModulePage]) -> Iterator[StandIn]:
     host.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
     host = RealHost(tmp_path_factory.mktemp("deployment"))
     yield host
