@@ -145,7 +145,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     values = {key: value for key, value in values.items() if value is not None}
     if not arguments.serve:
         return _run_interruptible(lambda: ask(arguments.url, values))
-    logging.basicConfig(level=logging.ERROR, format="llamachat: %(message)s")
+    logging.disable()  # what went wrong is in the reply
     settings = _settings(arguments.root, port=0)
     return _run_interruptible(lambda: _ask_own_host(settings, values))
 
