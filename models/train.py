@@ -25,7 +25,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.corpus import Corpus, Message, read_corpus
+from models.corpus_reader import Corpus, Message, read_corpus
 from models.network import Guide, Shape
 
 HERE = Path(__file__).resolve().parent

@@ -34,7 +34,7 @@ CHAT_TEMPLATE = """\
 """
 """ChatML, made easy for a tiny model: no system prompt, the last question with at most one exchange
 before it, and of a question the last paragraph, in lower case and without question marks, as in
-training (`corpus.as_seen`)."""
+training (`corpus_reader.as_seen`)."""
 
 
 def write_gguf(work: Path, target: Path) -> None:
