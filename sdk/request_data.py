@@ -103,6 +103,15 @@ class RequestData:
                 return default if first is None else _as_text(first)
         return default
 
+    def get_values(self, key: str) -> list[str]:
+        """All values under a key, as a form with several fields of one name sends them."""
+        found: list[str] = []
+        for item in self.value_list:
+            if isinstance(item, dict) and item.get("key") == key:
+                value = item.get("value")
+                found += [_as_text(one) for one in (value if isinstance(value, list) else [value])]
+        return found
+
     @overload
     def get_int(
         self, key: str, default: int, *, minimum: int | None = None, maximum: int | None = None

@@ -78,7 +78,7 @@ def _identity(module: ModuleSettings, server: ServerSettings, instance_id: str) 
 def _tunables(module: ModuleSettings) -> dict[str, str]:
     gpu = module.gpu
     values = {
-        "CPAI_MODULE_PARALLELISM": str(module.parallelism),
+        "CPAI_MODULE_PARALLELISM": str(module.launch.parallelism),  # 0: the module chooses
         "CPAI_MODULE_REQUIRED_MB": str(module.launch.required_mb),
         "CPAI_MODULE_ENABLE_GPU": str(gpu.install_gpu and gpu.enable_gpu),
         "CPAI_HALF_PRECISION": gpu.half_precision,

@@ -7,7 +7,6 @@ there an unknown key is a typing error and is refused.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,7 +84,7 @@ class LaunchSettings(_Section):
     file_path: Text
     runtime: str = "python"
     queue: Text | None = None
-    parallelism: Annotated[Whole, Field(ge=0)] = 0  # 0: half of the CPUs
+    parallelism: Annotated[Whole, Field(ge=0)] = 0  # 0: the module chooses
     post_start_pause_s: Seconds = Field(default=0, alias="PostStartPauseSecs")
     required_mb: Annotated[Whole, Field(ge=0)] = 0
     log_verbosity: str = "Quiet"
@@ -153,8 +152,3 @@ class ModuleSettings(_Section):
     @property
     def queue(self) -> str:
         return self.launch.queue or f"{self.id.lower()}_queue"
-
-    @property
-    def parallelism(self) -> int:
-        """How many commands the module may have at once."""
-        return self.launch.parallelism or max(1, (os.cpu_count() or 1) // 2)

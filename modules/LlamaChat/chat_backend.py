@@ -1,7 +1,7 @@
 """What LlamaChat needs from whatever runs the model.
 
-Invariant: this is the whole seam. An engine that satisfies `ChatBackend` can take the place of
-llama-cpp-python's own loop without a change above.
+Invariant: this is the whole seam. Whatever satisfies `ChatBackend` can run the model without a
+change above; the engine does, and tests put stand-ins in its place.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class ChatStream(Protocol):
     prompt_tokens: int
     completion_tokens: int
     """Tokens sampled so far, the end token not counted."""
+    cached_tokens: int
+    """Prompt tokens that did not have to be evaluated."""
 
     def __iter__(self) -> Iterator[Chunk]: ...
 
@@ -60,6 +62,9 @@ class ChatBackend(Protocol):
 
     @property
     def facts(self) -> ModelFacts: ...
+
+    def status(self) -> dict[str, Any]:
+        """What was chosen and what goes on, for the module's status."""
 
     def complete(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Completion:
         """The whole reply. Raises PromptTooLongError."""

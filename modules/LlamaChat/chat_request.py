@@ -1,27 +1,39 @@
 """What a client may ask of the route text/chat, checked.
 
 Invariant: a value that cannot be used is an error that names the field, what was expected and what
-came; nothing is corrected silently.
+came; nothing is corrected silently. Ranges are the engine's to check: it names them too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
+from typing import Any
 
 from sdk import RequestData, RequestError
 
 DEFAULT_TEMPERATURE = 0.4
 HIGHEST_TEMPERATURE = 2.0
 
+_WHOLE_NUMBERS = ("top_k", "seed", "mirostat_mode", "top_logprobs")
+_NUMBERS = (
+    "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty",
+    "mirostat_tau", "mirostat_eta",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question. `max_tokens` 0 is as many as the context holds."""
+    """One question. `max_tokens` 0 is as many as the context holds.
+
+    `options` are further arguments of a chat completion, by llama-cpp-python's names.
+    """
 
     prompt: str
     system_prompt: str | None
     max_tokens: int
     temperature: float
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_data(cls, data: RequestData) -> ChatRequest:
@@ -36,7 +48,45 @@ class ChatRequest:
             temperature=data.get_float(
                 "temperature", DEFAULT_TEMPERATURE, minimum=0.0, maximum=HIGHEST_TEMPERATURE
             ),
+            options=_options(data),
         )
+
+
+def _options(data: RequestData) -> dict[str, Any]:
+    found: dict[str, Any] = {name: data.get_int(name) for name in _WHOLE_NUMBERS}
+    found |= {name: data.get_float(name) for name in _NUMBERS}
+    found["logprobs"] = data.get_bool("logprobs")
+    found["grammar"] = data.get_value("grammar") or None
+    found["stop"] = _stop(data)
+    found["logit_bias"] = _json_object(data, "logit_bias")
+    found["response_format"] = _json_object(data, "response_format")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _stop(data: RequestData) -> list[str] | None:
+    """One text, several under the same key, or a JSON list of them."""
+    texts = [text for text in data.get_values("stop") if text]
+    if len(texts) == 1 and texts[0].startswith("["):
+        try:
+            listed = json.loads(texts[0])
+        except ValueError:
+            return texts  # a text that begins with a bracket
+        if isinstance(listed, list) and all(isinstance(text, str) for text in listed):
+            return listed
+    return texts or None
+
+
+def _json_object(data: RequestData, name: str) -> dict[str, Any] | None:
+    text = data.get_value(name)
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise RequestError(name, "a JSON object", text) from None
+    if not isinstance(value, dict):
+        raise RequestError(name, "a JSON object", text)
+    return value
 
 
 def _with_plain_lines(text: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chat_backend import Chunk
+from chat_backend import ChatStream, Chunk
 from chat_request import ChatRequest
 from llama_chat import LlamaChat
+from llama_engine.errors import RequestError
 from load_errors import PromptTooLongError
 
 from sdk import RunningCommand
@@ -31,6 +32,7 @@ class Generation:
         self._first_token_s: float | None = None
         self._has_text = False
         self._finish_reason: str | None = None
+        self._logprobs: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any]:
         """Generate. Returns the command's result fields."""
@@ -45,14 +47,15 @@ class Generation:
                 should_stop=lambda: self._command.is_cancelled,
                 max_tokens=request.max_tokens,
                 temperature=request.temperature,
+                **request.options,
             )
-        except PromptTooLongError as ex:
+        except (PromptTooLongError, RequestError) as ex:
             return {"success": False, "error": str(ex), "code": 400}
         self._command.set(promptTokens=stream.prompt_tokens, promptTokensProcessed=0)
         inference_started_s = time.perf_counter()
         try:
             for chunk in stream:
-                self._on_chunk(chunk, stream.completion_tokens)
+                self._on_chunk(chunk, stream)
                 if self._command.is_cancelled:
                     break
         finally:
@@ -66,20 +69,24 @@ class Generation:
     def _on_prompt(self, evaluated_tokens: int, _all_tokens: int) -> None:
         self._command.set(promptTokensProcessed=evaluated_tokens)
 
-    def _on_chunk(self, chunk: Chunk, completion_tokens: int) -> None:
+    def _on_end_of_prompt(self, cached_tokens: int, now_s: float) -> None:
+        self._first_token_s = now_s
+        self._command.set(promptTokensCached=cached_tokens)
+
+    def _on_chunk(self, chunk: Chunk, stream: ChatStream) -> None:
         choice = chunk["choices"][0]
         self._finish_reason = choice["finish_reason"] or self._finish_reason
         text = choice["delta"].get("content")
         if text:
             self._has_text = True
             self._command.append(text)
+        self._logprobs += (choice.get("logprobs") or {}).get("content") or []
         now_s = time.perf_counter()
         if self._first_token_s is None:
-            self._first_token_s = now_s
-        self._command.set(
-            completionTokens=completion_tokens,
-            tokensPerSecond=_rate(completion_tokens - 1, now_s - self._first_token_s),
-        )
+            self._on_end_of_prompt(stream.cached_tokens, now_s)
+        tokens = stream.completion_tokens
+        took_s = now_s - (self._first_token_s or now_s)
+        self._command.set(completionTokens=tokens, tokensPerSecond=_rate(tokens - 1, took_s))
 
     def _result(self) -> dict[str, Any]:
         if self._command.is_cancelled:
@@ -87,7 +94,8 @@ class Generation:
         if not self._has_text:
             return {"success": False, "error": EMPTY_REPLY}
         is_cut = self._finish_reason == "length"
-        return {"success": True, "stop_reason": "length" if is_cut else "completed"}
+        result = {"success": True, "stop_reason": "length" if is_cut else "completed"}
+        return result | ({"logprobs": {"content": self._logprobs}} if self._logprobs else {})
 
 
 def _rate(tokens: int, took_s: float) -> float:

@@ -21,8 +21,8 @@ from chat_backend import (
     ShouldStop,
 )
 from gguf_header import GgufHeader
+from llama_engine.options import EngineOptions
 from load_errors import LoadReason, ModelLoadError
-from load_options import LoadOptions
 from model_source import ModelHub, ModelSource, locate
 
 DEFAULT_SYSTEM_PROMPT = (
@@ -30,22 +30,29 @@ DEFAULT_SYSTEM_PROMPT = (
     "accurately."
 )
 
-BackendLoader = Callable[[Path, LoadOptions], tuple[ChatBackend, GgufHeader]]
+BackendLoader = Callable[[Path], tuple[ChatBackend, GgufHeader]]
 """Loads a file; raises ModelLoadError."""
 
 
-def load_llama_cpp(path: Path, options: LoadOptions) -> tuple[ChatBackend, GgufHeader]:
-    """The default backend: llama-cpp-python. Raises ModelLoadError."""
-    try:
-        from llama_backend import LlamaCppBackend
-        from llama_loader import load_model
-    except (ImportError, OSError, RuntimeError) as ex:
-        raise ModelLoadError(
-            LoadReason.NO_LIBRARY,
-            f"llama-cpp-python cannot be used: {ex}. Run the install script again",
-        ) from ex
-    loaded = load_model(path, options)
-    return LlamaCppBackend(loaded), loaded.header
+def engine_loader(
+    options: EngineOptions, progress: Callable[[float], bool] | None = None
+) -> BackendLoader:
+    """The usual backend: the engine. `progress` is called with 0.0 to 1.0 while it loads.
+
+    llama.cpp's library is imported when it is needed, so that its absence is a reason like others.
+    """
+
+    def load(path: Path) -> tuple[ChatBackend, GgufHeader]:
+        try:
+            from llama_engine.chat_loader import load_chat
+        except (ImportError, OSError, RuntimeError) as ex:
+            raise ModelLoadError(
+                LoadReason.NO_LIBRARY,
+                f"llama-cpp-python cannot be used: {ex}. Run the install script again",
+            ) from ex
+        return load_chat(path, options, progress)
+
+    return load
 
 
 class LlamaChat:
@@ -54,7 +61,7 @@ class LlamaChat:
     `repo_id` and `fileglob` say where on the hub the model is, should `filename` not be in
     `model_dir`. `n_ctx` 0 is the model's own context length as far as memory allows;
     `n_gpu_layers` -1 puts all layers on the accelerator there is; `n_threads` 0 is one thread for
-    each physical core.
+    each physical core. A `loader` says all that by itself, and more.
     """
 
     def __init__(
@@ -68,13 +75,15 @@ class LlamaChat:
         n_gpu_layers: int = -1,
         n_threads: int = 0,
         *,
-        loader: BackendLoader = load_llama_cpp,
+        loader: BackendLoader | None = None,
         hub: ModelHub | None = None,
     ) -> None:
         repo = repo_id.removeprefix("@")
         self.source = ModelSource(Path(model_dir), filename, repo, fileglob)
-        self._options = LoadOptions(n_ctx, n_gpu_layers, n_threads, verbose)
-        self._loader = loader
+        self.verbose = verbose
+        self._loader = loader or engine_loader(
+            EngineOptions(context_tokens=n_ctx, gpu_layers=n_gpu_layers, threads=n_threads)
+        )
         self._hub = hub
         self._load_lock = threading.Lock()
         self._backend: ChatBackend | None = None
@@ -92,6 +101,10 @@ class LlamaChat:
     def facts(self) -> ModelFacts | None:
         return self._backend.facts if self._backend else None
 
+    def status(self) -> dict[str, Any]:
+        """What the backend says of itself; empty without a model."""
+        return self._backend.status() if self._backend else {}
+
     def load(self) -> None:
         """Find, fetch and load the model, if it is not loaded yet. May take minutes.
 
@@ -102,7 +115,7 @@ class LlamaChat:
                 return
             try:
                 path = locate(self.source, self._hub)
-                self._backend, self.header = self._loader(path, self._options)
+                self._backend, self.header = self._loader(path)
             except ModelLoadError as ex:
                 self.load_error = ex
                 raise

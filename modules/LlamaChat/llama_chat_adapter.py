@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from chat_request import ChatRequest
+from engine_settings import engine_options
 from generation import Generation
-from llama_chat import LlamaChat
+from llama_chat import LlamaChat, engine_loader
+from llama_engine.options import MOST_SEQUENCES, EngineOptions
 from load_errors import ModelLoadError
-from model_choice import ENV_CONTEXT_TOKENS, ENV_THREADS, HOW_TO_RETURN, choose_model
+from model_choice import HOW_TO_RETURN, choose_model
 
 from sdk import (
     JSON,
@@ -40,12 +43,14 @@ class LlamaChat_adapter(ModuleRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        self.parallelism = 1  # one context, one generation: the rest waits in the queue
+        self.parallelism = self._sequences()
         self.llama_chat: LlamaChat | None = None
         self.load_error: ModelLoadError | None = None
+        self.load_percent = 0
 
     def initialise(self) -> None:
         """Load the model. Raises where there is none to load: the host shows the reason."""
+        options = self._engine_options()
         try:
             source = choose_model(os.environ, MODULE_PATH)
             self.llama_chat = LlamaChat(
@@ -53,16 +58,34 @@ class LlamaChat_adapter(ModuleRunner):
                 fileglob=source.fileglob,
                 filename=source.filename,
                 model_dir=source.directory,
-                n_ctx=_whole_number(ENV_CONTEXT_TOKENS),
                 verbose=self.log_verbosity is LogVerbosity.Loud,
-                n_gpu_layers=-1 if self.enable_GPU else 0,
-                n_threads=_whole_number(ENV_THREADS),
+                loader=engine_loader(options, self._on_load_progress),
             )
             self.llama_chat.load()
         except ModelLoadError as ex:
             self.load_error = ModelLoadError(ex.reason, f"{ex}. {HOW_TO_RETURN}", ex.path)
             raise self.load_error from ex
         self._tell_device(self.llama_chat)
+
+    def _sequences(self) -> int:
+        """How many replies are generated at once: as set, else what suits the device."""
+        wanted = ModuleOptions.getEnvVariable("CPAI_MODULE_PARALLELISM", "0")
+        if wanted.isdigit() and int(wanted):
+            return min(int(wanted), MOST_SEQUENCES)
+        try:
+            from llama_engine.loading import default_sequences, has_gpu
+        except (ImportError, OSError, RuntimeError):
+            return 1  # loading will say what is missing
+        return default_sequences(has_gpu(self.enable_GPU))
+
+    def _engine_options(self) -> EngineOptions:
+        options = engine_options(os.environ, MODULE_PATH)
+        gpu_layers = options.gpu_layers if self.enable_GPU else 0
+        return replace(options, sequences=self.parallelism, gpu_layers=gpu_layers)
+
+    def _on_load_progress(self, share: float) -> bool:
+        self.load_percent = int(100 * share)
+        return True
 
     def process(self, data: RequestData) -> JSON | LongProcess:
         """Check the request; the reply itself is made in the background."""
@@ -79,6 +102,7 @@ class LlamaChat_adapter(ModuleRunner):
         chat = self.llama_chat
         status: dict[str, Any] = {
             "modelFile": chat.source.filename if chat else None,
+            "loadPercent": self.load_percent,
             "loadError": str(self.load_error) if self.load_error else None,
             "loadErrorReason": self.load_error.reason.value if self.load_error else None,
         }
@@ -90,6 +114,7 @@ class LlamaChat_adapter(ModuleRunner):
                 "quantisation": chat.header.quantisation,
                 "contextTokens": chat.facts.context_tokens,
                 "modelContextTokens": chat.header.context_tokens,
+                "engine": chat.status(),
             }
         return status
 
@@ -125,14 +150,6 @@ class LlamaChat_adapter(ModuleRunner):
         on = f"{facts.device} {facts.library}".strip()
         message = f"Using {chat.model_path} on {on}, context of {facts.context_tokens} tokens"
         self.log(LogMethod.Info | LogMethod.Server, {"message": message, "loglevel": "information"})
-
-
-def _whole_number(name: str) -> int:
-    """An environment variable that is a number or not set. Raises ValueError naming it."""
-    text = ModuleOptions.getEnvVariable(name, "0")
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{name}: expected a whole number of at least 0, got '{text}'")
-    return int(text)
 
 
 if __name__ == "__main__":

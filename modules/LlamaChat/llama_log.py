@@ -10,13 +10,19 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import llama_cpp
 
 logger = logging.getLogger("llama.cpp")
+
+_ACCELERATORS = {
+    "CUDA": "CUDA", "ROCm": "ROCm", "HIP": "ROCm", "Vulkan": "Vulkan", "Metal": "Metal",
+    "MTL": "Metal", "SYCL": "SYCL", "OpenCL": "OpenCL", "MUSA": "MUSA", "CANN": "CANN",
+}  # fmt: skip
+"""How llama.cpp names the buffers of a device, and what users call its library."""
 
 _ERROR = 4
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, _ERROR: logging.ERROR}
@@ -77,3 +83,12 @@ def _on_log(level: int, text: bytes, _user_data: object) -> None:
         listener.add(level, line)
     if line.strip(". "):
         logger.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
+
+
+def device_of(buffers: Iterable[str]) -> tuple[str, str]:
+    """(`GPU`|`CPU`, library) by the names of the buffers that hold weights."""
+    for buffer in buffers:
+        name = re.split(r"[\d_]", buffer, maxsplit=1)[0]
+        if name in _ACCELERATORS and not buffer.endswith("_Host"):
+            return "GPU", _ACCELERATORS[name]
+    return "CPU", ""

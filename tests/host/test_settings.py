@@ -214,7 +214,7 @@ def test_a_module_as_others_publish_it_loads(tmp_path: Path) -> None:
     assert module.launch.auto_start is False
     assert module.launch.post_start_pause_s == 1
     assert module.queue == "parrot_queue"
-    assert module.parallelism == max(1, (os.cpu_count() or 1) // 2)
+    assert module.launch.parallelism == 0
     assert module.gpu.half_precision == "enable"
     assert module.publishing_info["License"] == "MIT"
     talk, fly = module.routes

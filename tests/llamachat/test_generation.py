@@ -11,7 +11,6 @@ from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from chat_request import ChatRequest
 from generation import EMPTY_REPLY, Generation
 from gguf_header import GgufHeader
-from llama_backend import LlamaStream
 from llama_chat import LlamaChat
 
 from bench.make_model import filler_text
@@ -105,7 +104,27 @@ class Scripted:
                 yield {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
             yield {"choices": [{"delta": {}, "finish_reason": self.finish_reason}]}
 
-        return LlamaStream(1).start(item for item in chunks())
+        return ScriptedStream(chunks())
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+class ScriptedStream:
+    """Chunks that were written beforehand."""
+
+    prompt_tokens, completion_tokens, cached_tokens = 1, 0, 0
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self.chunks = chunks
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks
+
+    def __next__(self) -> Chunk:
+        return next(self.chunks)
 
     def close(self) -> None: ...
 

@@ -31,6 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, model_dir: Path) -> None:
     monkeypatch.setenv("CPAI_MODULE_LLAMA_MODEL_DIR", str(model_dir))
     monkeypatch.setenv("CPAI_MODULE_LLAMA_MODEL_FILENAME", "tiny.gguf")
     monkeypatch.setenv("CPAI_MODULE_LLAMA_THREADS", "1")
+    monkeypatch.setenv("CPAI_MODULE_PARALLELISM", "3")
 
 
 @pytest.fixture
@@ -91,7 +92,8 @@ def test_the_status_says_what_is_loaded(adapter: LlamaChat_adapter) -> None:
     assert status["quantisation"] == "F16"
     assert status["loadError"] is None
     assert adapter.inference_device in ("CPU", "GPU")
-    assert adapter.parallelism == 1
+    assert status["loadPercent"] == 100
+    assert status["engine"]["sequences"] == adapter.parallelism == 3
 
 
 def test_the_selftest_is_a_real_reply(adapter: LlamaChat_adapter) -> None:

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import load_errors
+import machine_limits
 import pytest
 from llama_chat import LlamaChat
-from llama_loader import device_of
+from llama_log import device_of
 from load_errors import LoadReason, ModelLoadError
 
 
@@ -56,23 +57,27 @@ def test_a_directory_that_is_a_file(model_dir: Path) -> None:
     assert caught.value.reason is LoadReason.MISSING_DIRECTORY
 
 
-def test_a_context_beyond_all_memory_is_refused_before_it_is_allocated(model_dir: Path) -> None:
-    with pytest.raises(ModelLoadError, match="2147483392 tokens") as caught:
-        chat(model_dir, "tiny.gguf", n_ctx=2**31 - 256).load()
+def test_a_context_beyond_all_memory_is_refused_before_it_is_allocated(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_limits, "available_memory_bytes", lambda: 2**30)
+    with pytest.raises(ModelLoadError, match=r"16777216 tokens takes .* GiB are free") as caught:
+        chat(model_dir, "tiny.gguf", n_ctx=2**24).load()
     assert caught.value.reason is LoadReason.OUT_OF_MEMORY
 
 
 STARVED = """
 import resource, sys
 from pathlib import Path
-import llama_loader, memory_plan, psutil
+import machine_limits, psutil
+from llama_engine.loading import load_engine
+from llama_engine.options import EngineOptions
 from load_errors import ModelLoadError
-from load_options import LoadOptions
-memory_plan.available_memory_bytes = lambda: 2**62  # let it try what it would refuse
+machine_limits.available_memory_bytes = lambda: 2**62  # let it try what it would refuse
 limit = psutil.Process().memory_info().vms + 300 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    llama_loader.load_model(Path(sys.argv[1]), LoadOptions(context_tokens=4 * 2**20, threads=1))
+    load_engine(Path(sys.argv[1]), EngineOptions(sequences=1, context_tokens=4 * 2**20, threads=1))
 except ModelLoadError as ex:
     print(ex.reason.value)
 """

@@ -53,5 +53,5 @@ async def launch() -> AsyncIterator[Launch]:
 
 @pytest.fixture
 async def slow_chat(launch: Launch, slow_model: Path) -> Chat:
-    """A chat on the slow model."""
-    return await launch(slow_model)
+    """A chat on the slow model, one reply at a time."""
+    return await launch(slow_model, CPAI_MODULE_PARALLELISM="1")

@@ -78,6 +78,22 @@ async def test_three_together_and_the_answers_of_cancel(slow_chat: Chat) -> None
     assert (await slow_chat.status(ids[0]))["reply"] == ended[0]["reply"]
 
 
+async def test_four_at_once_and_the_fifth_waits(launch: Any, slow_model: Path) -> None:
+    chat: Chat = await launch(slow_model, CPAI_MODULE_PARALLELISM="4")
+    ids = [await chat.begin(f"Tell me {n}", max_tokens=4000) for n in range(5)]
+    for one in ids[:4]:
+        await chat.growing(one, 20)
+    statuses = [await chat.status(one) for one in ids]
+    assert [one["queuePosition"] for one in statuses] == [0, 0, 0, 0, 1]
+    assert statuses[4]["reply"] == ""
+    for one in ids[:4]:
+        await chat.cancel(one)
+    await chat.growing(ids[4], 20)
+    await chat.cancel(ids[4])
+    ended = [await chat.ended(one) for one in ids]
+    assert all(one["state"] == "cancelled" and len(one["reply"]) >= 20 for one in ended)
+
+
 async def test_cancelling_frees_the_module(slow_chat: Chat) -> None:
     first, second, third = [
         await slow_chat.begin(f"Tell me {n}", max_tokens=tokens)

@@ -1,0 +1,1 @@
+"""A continuous-batching engine over llama.cpp's C API."""

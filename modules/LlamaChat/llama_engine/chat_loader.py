@@ -1,0 +1,36 @@
+"""The engine as what `LlamaChat` has behind it.
+
+Invariant: the engine runs when the loader returns, and whoever closes the backend ends it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gguf_header import GgufHeader
+from llama_prompt import PromptTemplate
+
+from llama_engine.chat import EngineChat
+from llama_engine.loading import LoadedEngine, LoadProgress, load_engine
+from llama_engine.options import EngineOptions
+
+
+def load_chat(
+    path: Path, options: EngineOptions, progress: LoadProgress | None = None
+) -> tuple[EngineChat, GgufHeader]:
+    """Load a file and start its engine. Raises ModelLoadError, ParameterError.
+
+    `progress` is called with 0.0 to 1.0 while weights are read.
+    """
+    loaded = load_engine(path, options, progress)
+    loaded.engine.start()
+    return chat_over(loaded), loaded.facts.header
+
+
+def chat_over(loaded: LoadedEngine) -> EngineChat:
+    """Conversations on a loaded engine, with the model's own chat template."""
+    model = loaded.engine.model
+    template = PromptTemplate(
+        model.chat_template, model.bos_text, model.eos_text, add_bos=model.adds_bos
+    )
+    return EngineChat(loaded.engine, template.render, loaded.facts)

@@ -1,0 +1,260 @@
+"""Many generations at once on one llama.cpp context.
+
+Invariant: one thread, started here, is the only one that touches the context. Each of its steps
+packs one token of every generating sequence and some tokens of the prompts into one batch. Whatever
+goes wrong with one sequence ends that one, with the reason, and every generation that was submitted
+ends with exactly one `Finished`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from llama_engine.admission import Admission
+from llama_engine.budget import StepBudget
+from llama_engine.context import Context
+from llama_engine.counts import EngineCounts
+from llama_engine.disk_cache import DiskCache
+from llama_engine.errors import EngineStoppedError, GenerationError
+from llama_engine.generation import Generation, PromptProgress, Reason, Request
+from llama_engine.kv_cache import KvCache
+from llama_engine.logprobs import token_logprob
+from llama_engine.options import EngineOptions
+from llama_engine.replies import extend_reply
+from llama_engine.requests import check_request
+from llama_engine.sampler import Candidates, Sampler
+from llama_engine.sequence import Sequence
+from llama_engine.snapshots import SnapshotStore
+from llama_engine.stepping import Stepper
+from llama_engine.steps import Chunk, plan_step
+
+logger = logging.getLogger(__name__)
+
+_STOP_TIMEOUT_S = 30.0
+_WARM_UP_TOKENS = 16
+
+
+class Engine:
+    """Generates for any number of requests, as many at a time as the context has sequences.
+
+    `context_tokens` is the most that one sequence may hold, prompt and reply. The engine owns the
+    context and the model from `start()` on and frees them at its end.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        options: EngineOptions,
+        context_tokens: int,
+        disk: DiskCache | None = None,
+    ) -> None:
+        self.model = context.model
+        self.context_tokens = min(context_tokens, context.sequence_tokens)
+        self.counts = EngineCounts()
+        self.snapshots = SnapshotStore(options.memory_cache_bytes)
+        self._inbox: queue.SimpleQueue[tuple[Sequence, ...]] = queue.SimpleQueue()
+        self._context = context
+        self._budget = StepBudget(options)
+        self._cache = KvCache(context, can_cut=not context.model.is_recurrent)
+        pool = context.total_tokens if context.is_shared else None
+        self._disk = disk
+        self._admission = Admission(
+            self._cache, self.snapshots, self.counts, pool, disk, self._wake
+        )
+        self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
+        self._candidates = Candidates(context.model.vocab_tokens)
+        self._has_work = False
+        self._is_stopping = False
+        self._in_use = threading.Lock()
+        """Held by other threads while they use the model, and to stop the engine."""
+        self._thread = threading.Thread(target=self._run, name="llama-engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the engine's thread."""
+        self._thread.start()
+
+    def submit(self, request: Request) -> Generation:
+        """Take a request; its events begin to come at once.
+
+        Raises ParameterError, GrammarError, PromptTooLongError, or EngineStoppedError.
+        """
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: Iterable[Request]) -> list[Generation]:
+        """Take requests that shall begin in the same step. Raises what `submit` raises, for all."""
+        with self._while_it_runs(), ExitStack() as undo:
+            sequences = []
+            for request in requests:
+                check_request(request, self.model.vocab_tokens, self.context_tokens)
+                sampler = Sampler(self.model, request.sampling, request.grammar)
+                undo.callback(sampler.free)
+                generation = Generation(len(request.tokens), self._wake)
+                sequences.append(Sequence(request, sampler, generation))
+            self._inbox.put(tuple(sequences))
+            undo.pop_all()
+        return [sequence.generation for sequence in sequences]
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokens of a text, special ones included. Raises EngineStoppedError."""
+        with self._while_it_runs():
+            return self.model.tokenize(text)
+
+    @contextmanager
+    def _while_it_runs(self) -> Iterator[None]:
+        """The model is there within, whoever stops the engine meanwhile."""
+        with self._in_use:
+            if self._is_stopping:
+                raise EngineStoppedError("The engine has been stopped and takes no requests")
+            yield
+
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
+        """End all generations (`cancelled`) and the thread, and free everything.
+
+        Returns False where a step took longer than `timeout_s`.
+        """
+        with self._in_use:
+            self._is_stopping = True
+        self._wake()
+        if self._thread.ident is None:
+            self._close()
+        else:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def running(self) -> int:
+        """Sequences in slots; a snapshot for people."""
+        return len(self._admission.running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._admission.waiting) + self._inbox.qsize()
+
+    def _wake(self) -> None:
+        self._inbox.put(())
+
+    def _run(self) -> None:
+        try:
+            self._warm_up()
+            while not self._is_stopping:
+                self._receive()
+                self._has_work = self._guarded_step()
+        finally:
+            self._close()
+
+    def _warm_up(self) -> None:
+        """Bring the weights into memory, and learn what a prompt token takes."""
+        for _ in range(2):
+            took_ms = self._stepper.warm_up(_WARM_UP_TOKENS)
+            if took_ms:
+                self._budget.learn(0, _WARM_UP_TOKENS, took_ms)
+
+    def _receive(self) -> None:
+        """Take what has come in; wait for it where there is nothing else to do."""
+        if not self._has_work and not self._is_stopping:
+            self._take(self._inbox.get())
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+
+    def _take(self, sequences: tuple[Sequence, ...]) -> None:
+        for sequence in sequences:
+            self._admission.add(sequence)
+
+    def _guarded_step(self) -> bool:
+        try:
+            return self._step()
+        except Exception:
+            # A fault of the engine itself: no state can be trusted but that of requests to come.
+            logger.exception("A step failed")
+            for sequence in (*self._admission.running, *self._admission.waiting):
+                self._fail(sequence, "The engine failed; its log says how")
+        return True
+
+    def _step(self) -> bool:
+        """One step; False where there was nothing to evaluate."""
+        self._drop_cancelled()
+        for sequence in self._admission.admit():
+            self._report_prompt(sequence)
+        self._admission.close_holes()
+        chunks = plan_step(self._admission.running, self._budget)
+        if not chunks:
+            return False
+        generating = sum(chunk.count == 1 and chunk.has_output for chunk in chunks)
+        tokens = sum(chunk.count for chunk in chunks)
+        started = time.perf_counter()
+        if self._stepper.evaluate(chunks):
+            took_ms = (time.perf_counter() - started) * 1e3
+            self._budget.learn(generating, tokens - generating, took_ms)
+        elif not self._admission.make_room():
+            self._fail(chunks[0].sequence, "No room in the KV cache for a single sequence")
+        return True
+
+    def _drop_cancelled(self) -> None:
+        for sequence in (*self._admission.running, *self._admission.waiting):
+            if sequence.generation.is_cancelled:
+                self._finish(sequence, "cancelled")
+
+    def _sample(self, chunks: list[Chunk]) -> None:
+        """Sample where logits are there; report progress where they are not."""
+        for chunk in chunks:
+            sequence = chunk.sequence
+            if chunk.row < 0 or not sequence.first_token_s:
+                self._report_prompt(sequence)
+            if chunk.row >= 0:
+                self._sample_one(sequence, chunk.row)
+
+    def _sample_one(self, sequence: Sequence, row: int) -> None:
+        if not sequence.first_token_s:
+            sequence.first_token_s = time.monotonic()
+        try:
+            token = sequence.sampler.sample(self._context, row, self._candidates)
+        except GenerationError as ex:
+            self._fail(sequence, str(ex))
+            return
+        self.counts.sampled_tokens += 1
+        logprob, wanted = None, sequence.request.top_logprobs
+        if wanted is not None:
+            logprob = token_logprob(self.model, self._context.logits(row), token, wanted)
+        reason = extend_reply(self.model, sequence, token, logprob, self.context_tokens)
+        if reason is not None:
+            self._finish(sequence, reason)
+
+    def _report_prompt(self, sequence: Sequence) -> None:
+        slot = sequence.slot
+        if slot is not None and not sequence.completion_tokens:
+            done = min(slot.length, sequence.prompt_tokens)
+            event = PromptProgress(done, sequence.prompt_tokens, sequence.cached_tokens)
+            sequence.generation.put(event)
+
+    def _fail(self, sequence: Sequence, reason: str) -> None:
+        logger.warning("Sequence %d failed: %s", sequence.number, reason)
+        if sequence.slot is not None:
+            self._cache.clear(sequence.slot)
+        self._finish(sequence, "error", reason)
+
+    def _finish(self, sequence: Sequence, reason: Reason, error: str | None = None) -> None:
+        self._admission.leave(sequence)
+        sequence.sampler.free()
+        self.counts.finished += 1
+        sequence.generation.put(sequence.finished(reason, error))
+
+    def _close(self) -> None:
+        """End what is left, and free everything."""
+        with self._in_use:
+            self._is_stopping = True
+            self._receive()
+            for sequence in (*self._admission.running, *self._admission.waiting):
+                self._finish(sequence, "cancelled")
+            self._context.close()
+            self.model.close()
+        if self._disk is not None:
+            self._disk.close()

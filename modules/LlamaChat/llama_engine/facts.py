@@ -1,0 +1,25 @@
+"""What was chosen for an engine, and what llama.cpp really uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gguf_header import GgufHeader
+
+from llama_engine.limits import ContextPlan
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """Told in the log and in the module's status."""
+
+    header: GgufHeader
+    plan: ContextPlan
+    device: str
+    """`GPU` or `CPU`: where llama.cpp really put weights."""
+    library: str
+    """The accelerator's library, such as `CUDA`; empty on a CPU."""
+    threads: int
+    """For steps of a few rows."""
+    batch_threads: int
+    """For steps of many."""

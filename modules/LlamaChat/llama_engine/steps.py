@@ -1,0 +1,107 @@
+"""What the next step evaluates.
+
+Invariant: every generating sequence has its one row in every step; the rest of the budget goes to
+prompts. Rows are in the order that makes llama.cpp's passes over the weights fewest: with a stream
+for each sequence, one pass takes equally many rows of neighbouring streams. So the first row of
+each sequence comes first, in the streams' order, and then the rest of the prompts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llama_engine.budget import StepBudget, StepTokens
+from llama_engine.context import Batch, view
+from llama_engine.kv_cache import Slot
+from llama_engine.sequence import Sequence
+
+_AGE_WEIGHT = 1.0
+"""A prompt that has waited for a second goes before one that is a second of work shorter."""
+_LEAST_SHARE = 16
+"""A second prompt joins a step only with so many tokens: each may cost a pass over the weights."""
+_EVEN_TOKENS = 32
+"""Chunks of seeded requests are multiples of this: equal kernels, equal rounding."""
+
+
+@dataclass
+class Chunk:
+    """Rows of one sequence in a step: its next `count` tokens."""
+
+    sequence: Sequence
+    slot: Slot
+    count: int
+    row: int = -1
+    """Row of the batch with the logits for the next token; -1 where none is wanted yet."""
+
+    @property
+    def has_output(self) -> bool:
+        return self.count == self.sequence.todo
+
+
+def plan_step(running: Iterable[Sequence], budget: StepBudget) -> list[Chunk]:
+    """Choose what to evaluate, in the order of the slots."""
+    generating: list[Sequence] = []
+    prompts: list[Sequence] = []
+    for sequence in running:
+        (generating if sequence.is_generating else prompts).append(sequence)
+    chunks = [_chunk(sequence, 1) for sequence in generating]
+    if prompts:
+        chunks += _prompt_chunks(prompts, budget.tokens(len(generating), len(prompts)))
+    return sorted(chunks, key=lambda chunk: chunk.slot.index)
+
+
+def _prompt_chunks(prompts: list[Sequence], tokens: StepTokens) -> list[Chunk]:
+    """Share the budget: what is soon done first, but nobody waits for ever."""
+    now = time.monotonic()
+    chunks: list[Chunk] = []
+    spent = 0
+    for sequence in sorted(prompts, key=lambda each: _urgency(each, now)):
+        is_beginning = sequence.evaluated_tokens < tokens.short
+        left = (tokens.beginning if is_beginning else tokens.going_on) - spent
+        count = min(_wanted(sequence), left)
+        if chunks and count < min(_LEAST_SHARE, _wanted(sequence)):
+            continue
+        if sequence.keeps_last_apart and _EVEN_TOKENS <= count < _wanted(sequence):
+            count -= count % _EVEN_TOKENS
+        if count > 0:
+            chunks.append(_chunk(sequence, count))
+            spent += count
+    return chunks
+
+
+def _wanted(sequence: Sequence) -> int:
+    """Tokens up to where the sequence next has to stop."""
+    wanted = sequence.todo - (1 if sequence.keeps_last_apart and sequence.todo > 1 else 0)
+    held = sequence.slot.length if sequence.slot else 0
+    return min(wanted, sequence.pause_at - held) if sequence.pause_at > held else wanted
+
+
+def _urgency(sequence: Sequence, now_s: float) -> tuple[float, int]:
+    """Smaller is more urgent: tokens left, less the time waited (about three tokens in 10 ms)."""
+    waited = (now_s - sequence.arrived_s) * 300 * _AGE_WEIGHT
+    return (_wanted(sequence) - waited, sequence.number)
+
+
+def _chunk(sequence: Sequence, count: int) -> Chunk:
+    slot = sequence.slot
+    if slot is None:
+        raise ValueError("only a sequence with a slot can be evaluated")
+    return Chunk(sequence, slot, count)
+
+
+def fill_batch(batch: Batch, chunks: list[Chunk]) -> None:
+    """Write the chunks' rows, and into each chunk where its logits will be."""
+    batch.clear()
+    for chunk in chunks:
+        is_last = chunk.count == 1 and chunk.has_output
+        slot = chunk.slot
+        row = batch.add(slot.tokens[slot.length], slot.length, slot.index, is_last)
+        chunk.row = row if is_last else -1
+    for chunk in chunks:
+        if chunk.count > 1:
+            start, end = chunk.slot.length + 1, chunk.slot.length + chunk.count
+            tokens = view(chunk.slot.tokens)[start:end]
+            row = batch.extend(tokens, start, chunk.slot.index, chunk.has_output)
+            chunk.row = row if chunk.has_output else -1
