@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from models.corpus import Corpus, as_seen, read_corpus, rough
+from models.corpus_reader import Corpus, as_seen, read_corpus, rough
+from models.evaluate import held_out
 
 FOLDER = Path(__file__).resolve().parents[2] / "models" / "corpus"
 
@@ -29,6 +32,48 @@ def test_every_pattern_can_be_filled(corpus: Corpus) -> None:
         for pattern in intent.questions:
             filled = corpus.expand(pattern, rng)
             assert filled and not set("[]{}|") & set(filled), (intent.name, filled)
+
+
+@pytest.fixture(scope="module")
+def sections(corpus: Corpus) -> dict[str, set[str]]:
+    """Questions as the guide sees them, and the sections that each may come from."""
+    rng = random.Random(2)
+    found: dict[str, set[str]] = defaultdict(set)
+    for intent in corpus.intents:
+        for pattern in intent.questions * 30:
+            found[as_seen(corpus.expand(pattern, rng))].add(intent.name)
+    return found
+
+
+def test_no_question_has_two_answers(sections: dict[str, set[str]]) -> None:
+    assert {question: names for question, names in sections.items() if len(names) > 1} == {}
+
+
+def test_the_held_out_questions_are_in_no_pattern(corpus: Corpus) -> None:
+    def as_regex(pattern: str) -> str:
+        def piece(match: re.Match[str]) -> str:
+            if match[1]:
+                return "(?:" + "|".join(as_regex(word) for word in corpus.words[match[1]]) + ")"
+            special = {"[": "(?:", "]": ")", "|": "|", "?": "", "!": "", " ": " *"}
+            return special.get(match[0], re.escape(match[0].lower()))
+
+        return re.sub(r"\{(\w+)\}|.", piece, pattern)
+
+    patterns = [as_regex(question) for intent in corpus.intents for question in intent.questions]
+    any_pattern = [re.compile(pattern) for pattern in patterns]
+    for question, _ in held_out():
+        seen = as_seen(question)
+        assert not any(pattern.fullmatch(seen) for pattern in any_pattern), question
+
+
+def test_dialogues_begin_with_the_answer_of_the_section(
+    corpus: Corpus, sections: dict[str, set[str]]
+) -> None:
+    rng = random.Random(4)
+    for question, answer, *_ in corpus.dialogues:
+        for _ in range(30):
+            seen = as_seen(corpus.expand(question.content, rng))
+            assert sections.get(seen, {answer.intent}) == {answer.intent}, seen
 
 
 def test_every_dialogue_ends_with_the_guide(corpus: Corpus) -> None:

@@ -9,7 +9,7 @@ import pytest
 from llama_cpp import Llama
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from models.corpus import as_seen
+from models.corpus_reader import as_seen
 
 GUIDE = Path(__file__).resolve().parents[2] / "models" / "guide.gguf"
 DEFAULT_SYSTEM_PROMPT = (
