@@ -2,5 +2,6 @@
 
 import os
 
-# Before anything loads llama.cpp: its threads sleep while they wait, as in the module's settings.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before anything loads llama.cpp: how long its threads spin while they wait, as in the module's
+# settings.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")

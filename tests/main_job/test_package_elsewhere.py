@@ -29,7 +29,7 @@ async def test_two_commands_status_and_cancel_on_another_host(
             folder,
             CPAI_MODULE_LLAMA_MODEL_DIR=str(slow_model.parent),
             CPAI_MODULE_LLAMA_MODEL_FILENAME=slow_model.name,
-            OMP_WAIT_POLICY="PASSIVE",  # as the module's settings have it
+            GOMP_SPINCOUNT="1000",  # as the module's settings have it
             PYTHONPATH="",  # nothing of this project but what was packed
         )
         module = await asyncio.create_subprocess_exec(
