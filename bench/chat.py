@@ -152,12 +152,13 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.peer:
         sides.append(("peer", ask_openai, options.peer))
     for _, ask, url in sides:  # loads what is loaded late
-        await run_round(ask, url, questions_of(options, 1, 99))
+        await run_round(ask, url, questions_of(options, 1, options.seed))
     rows = []
     for clients in options.clients:
         rounds: dict[str, list[Round]] = {name: [] for name, _, _ in sides}
         for number in range(options.rounds):
-            questions = questions_of(options, clients, 100 * clients + number)
+            seed = options.seed + 100 * clients + number + 1
+            questions = questions_of(options, clients, seed)
             for name, ask, url in sides if number % 2 == 0 else reversed(sides):
                 rounds[name].append(await run_round(ask, url, questions))
         rows.append({"clients": clients, **{name: _medians(rounds[name]) for name in rounds}})
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--prompt-words", type=int, default=60)
     parser.add_argument("--system-words", type=int, default=0, help="a system prompt for all")
     parser.add_argument("--tokens", type=int, default=64, help="length of each reply")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the prompts")
     parser.add_argument("--json", type=Path, default=Path("bench-chat.json"))
     options = parser.parse_args()
     print("clients  side        tokens/s  ratio  first s  slowest s  gap ms  p95 ms")

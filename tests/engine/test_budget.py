@@ -11,7 +11,8 @@ TOKEN_MS = 3.5
 
 
 def took_ms(generating: int, tokens: int) -> float:
-    return DECODE_MS.get(generating, 0.0) + TOKEN_MS * tokens
+    pieces_ms = DECODE_MS[1] + TOKEN_MS * tokens if tokens else 0.0
+    return DECODE_MS.get(generating, 0.0) + pieces_ms
 
 
 def trained(**options: float) -> StepBudget:
@@ -84,3 +85,15 @@ def test_before_anything_is_known_a_reply_is_measured_first() -> None:
     budget = StepBudget(EngineOptions())
     assert budget.tokens(0, 1).beginning == 16
     assert budget.tokens(2, 1).going_on == 0
+
+
+def test_slow_small_pieces_do_not_shrink_further() -> None:
+    budget = trained()
+    for _ in range(30):
+        budget.learn(3, 0, 65.0)
+    pieces = []
+    for _ in range(300):
+        tokens = budget.tokens(3, 1).going_on
+        pieces.append(tokens)
+        budget.learn(3, tokens, 65.0 + (40.0 + 8.0 * tokens if tokens else 0.0))
+    assert min(tokens for tokens in pieces[-100:] if tokens) >= 8

@@ -25,7 +25,7 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random-weight model: a second or more for 100 tokens, and it never ends by itself."""
     return make_model(
         tmp_path_factory.mktemp("slow") / "slow.gguf",
-        **{"layers": 12, "width": 512, "ffn": 2048, "heads": 8, "kv_heads": 2},
+        **{"layers": 24, "width": 512, "ffn": 2048, "heads": 8, "kv_heads": 2},
         **{"vocab_tokens": 8000, "context_tokens": 4096, "quantisation": "Q8_0"},
     )
 

@@ -19,10 +19,8 @@ from llama_engine.options import EngineOptions
 
 _LEAST_TOKENS = 4
 """No piece of a prompt is smaller, however slow the model is."""
-_LEAST_ALONE = 16
-"""Nor than this while nobody generates."""
-_FIRST_TOKENS = 16
-"""Size of a piece before anything was measured."""
+_EFFICIENT_TOKENS = 16
+"""Nor than this while nobody generates, or if it still makes a step of allowed length."""
 _SHORT_STEPS = 2
 """A prompt is short if so many of the longest steps are enough for it."""
 _WEIGHT = 0.3
@@ -52,7 +50,7 @@ class StepBudget:
         self._stretch = options.gap_stretch
         self._most_tokens = options.batch_tokens
         self._prompt_ms: float | None = None
-        """What a prompt token takes."""
+        """What a prompt token takes, the pass over the weights apart."""
         self._decode_ms: dict[int, float] = {}
         """What a step of so many replies takes."""
         self._income_ms = 0.0
@@ -63,14 +61,18 @@ class StepBudget:
 
     def tokens(self, generating: int, waiting: int) -> StepTokens:
         """Prompt tokens for a step with so many generating and so many prompts at work."""
-        alone = self._fitting(self._longest_ms, _LEAST_ALONE, 0)
+        alone = self._fitting(self._longest_ms, _EFFICIENT_TOKENS, 0)
         if not generating:
             return StepTokens(alone, alone, _SHORT_STEPS * alone)
         decode_ms = self.decode_ms(generating)
         fair_ms = decode_ms * (self._stretch - 1)
         longest_ms = max(self._longest_ms - decode_ms, fair_ms)
         self._income_ms = fair_ms * max(1.0, waiting / generating)
-        self._piece_ms = max(self._comfortable_ms - decode_ms, min(self._income_ms, longest_ms))
+        self._piece_ms = max(
+            self._comfortable_ms - decode_ms,
+            min(self._income_ms, longest_ms),
+            min(self._cost_ms(_EFFICIENT_TOKENS), longest_ms),
+        )
         is_due = decode_ms > 0 and self._credit_ms >= self._piece_ms
         return StepTokens(
             beginning=self._fitting(longest_ms, _LEAST_TOKENS, generating),
@@ -80,15 +82,21 @@ class StepBudget:
 
     def _fitting(self, time_ms: float, least: int, generating: int) -> int:
         room = self._most_tokens - generating
-        fitting = _FIRST_TOKENS if self._prompt_ms is None else int(time_ms / self._prompt_ms)
+        fitting = _EFFICIENT_TOKENS
+        if self._prompt_ms is not None:
+            fitting = int((time_ms - self.decode_ms(1)) / self._prompt_ms)
         return max(min(least, room), min(fitting, room))
+
+    def _cost_ms(self, tokens: int) -> float:
+        """What a piece of a prompt takes: a pass over the weights of its own, and its tokens."""
+        return self.decode_ms(1) + tokens * (self._prompt_ms or 0.0)
 
     def decode_ms(self, generating: int) -> float:
         """What a step without prompts takes; 0 while that is not known."""
         if not generating or not self._decode_ms:
             return 0.0
         nearest = min(self._decode_ms, key=lambda count: abs(count - generating))
-        return self._decode_ms[nearest] * max(1.0, math.sqrt(generating / nearest))
+        return self._decode_ms[nearest] * math.sqrt(generating / nearest)
 
     def learn(self, generating: int, prompt_tokens: int, took_ms: float) -> None:
         """Take note of a step."""
@@ -98,7 +106,8 @@ class StepBudget:
             self._decode_ms[generating] = _moved(known, took_ms)
         else:
             spent_ms = max(took_ms - self.decode_ms(generating), 0.05 * took_ms)
-            self._prompt_ms = _moved(self._prompt_ms, spent_ms / prompt_tokens)
+            tokens_ms = max(spent_ms - self.decode_ms(1), 0.3 * spent_ms)
+            self._prompt_ms = _moved(self._prompt_ms, tokens_ms / prompt_tokens)
         credit_ms = self._credit_ms + self._income_ms - spent_ms
         self._credit_ms = max(-self._longest_ms, min(credit_ms, 2 * self._piece_ms))
 

@@ -102,6 +102,10 @@ class Context:
         if handle is not None:
             llama_cpp.llama_free(handle)
 
+    def set_threads(self, threads: int, batch_threads: int) -> None:
+        """For the next decodes: of one row, and of more."""
+        llama_cpp.llama_set_n_threads(self.handle, threads, batch_threads)
+
     def decode(self, batch: Batch) -> int:
         """Evaluate a batch. 0: done; 1: no room in the KV cache, nothing changed; else: failed."""
         if not 0 < batch.size <= self.batch_tokens:

@@ -32,6 +32,7 @@ from llama_engine.sequence import Sequence
 from llama_engine.snapshots import SnapshotStore
 from llama_engine.stepping import Stepper
 from llama_engine.steps import Chunk, plan_step
+from llama_engine.threads import ThreadChoice
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,9 @@ _WARM_UP_TOKENS = 16
 class Engine:
     """Generates for any number of requests, as many at a time as the context has sequences.
 
-    `context_tokens` is the most that one sequence may hold, prompt and reply. The engine owns the
-    context and the model from `start()` on and frees them at its end.
+    `context_tokens` is the most that one sequence may hold, prompt and reply. `threads` is how many
+    the context has where the engine may use less of them, 0 where that is fixed. The engine owns
+    the context and the model from `start()` on and frees them at its end.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Engine:
         options: EngineOptions,
         context_tokens: int,
         disk: DiskCache | None = None,
+        threads: int = 0,
     ) -> None:
         self.model = context.model
         self.context_tokens = min(context_tokens, context.sequence_tokens)
@@ -68,6 +71,9 @@ class Engine:
         )
         self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
         self._candidates = Candidates(context.model.vocab_tokens)
+        self._threads = ThreadChoice(threads) if threads else None
+        self._ended: list[Generation] = []
+        """Whose last events are not handed out yet."""
         self._has_work = False
         self._is_stopping = False
         self._in_use = threading.Lock()
@@ -186,6 +192,7 @@ class Engine:
             self._report_prompt(sequence)
         self._admission.close_holes()
         chunks = plan_step(self._admission.running, self._budget)
+        self._deliver()
         if not chunks:
             return False
         generating = sum(chunk.count == 1 and chunk.has_output for chunk in chunks)
@@ -193,10 +200,33 @@ class Engine:
         started = time.perf_counter()
         if self._stepper.evaluate(chunks):
             took_ms = (time.perf_counter() - started) * 1e3
-            self._budget.learn(generating, tokens - generating, took_ms)
+            self._learn(generating, tokens - generating, took_ms)
         elif not self._admission.make_room():
             self._fail(chunks[0].sequence, "No room in the KV cache for a single sequence")
         return True
+
+    def _deliver(self) -> None:
+        """Hand out what the last step brought, all at once and just before the next decode.
+
+        Whoever is woken then runs while llama.cpp does, and not in the middle of the sampling,
+        where each of them would take the interpreter's lock between two calls of this thread.
+        """
+        for sequence in self._admission.running:
+            sequence.generation.deliver()
+        for generation in self._ended:
+            generation.deliver()
+        self._ended.clear()
+
+    def _learn(self, generating: int, prompt_tokens: int, took_ms: float) -> None:
+        self._budget.learn(generating, prompt_tokens, took_ms)
+        if prompt_tokens or self._threads is None:
+            return
+        if any(sequence.keeps_last_apart for sequence in self._admission.running):
+            return  # other threads round differently, and a seed promises the same text
+        before = self._threads.threads
+        self._threads.learn(generating, took_ms)
+        if self._threads.threads != before:
+            self._context.set_threads(self._threads.threads, self._threads.threads)
 
     def _drop_cancelled(self) -> None:
         for sequence in (*self._admission.running, *self._admission.waiting):
@@ -246,6 +276,7 @@ class Engine:
         sequence.sampler.free()
         self.counts.finished += 1
         sequence.generation.put(sequence.finished(reason, error))
+        self._ended.append(sequence.generation)
 
     def _close(self) -> None:
         """End what is left, and free everything."""
@@ -254,6 +285,7 @@ class Engine:
             self._receive()
             for sequence in (*self._admission.running, *self._admission.waiting):
                 self._finish(sequence, "cancelled")
+            self._deliver()
             self._context.close()
             self.model.close()
         if self._disk is not None:

@@ -86,6 +86,7 @@ class Generation:
         """Tokens sampled so far, the end token not counted."""
         self.is_cancelled = False
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._held: list[Event] = []
         self._wake = wake
 
     def cancel(self) -> None:
@@ -95,8 +96,14 @@ class Generation:
             self._wake()
 
     def put(self, event: Event) -> None:
-        """For the engine."""
-        self._events.put(event)
+        """For the engine: hold an event until `deliver()`."""
+        self._held.append(event)
+
+    def deliver(self) -> None:
+        """For the engine: hand over what was held, which wakes whoever waits for it."""
+        for event in self._held:
+            self._events.put(event)
+        self._held.clear()
 
     def next_event(self, timeout_s: float | None = None) -> Event:
         """Wait for the next event. Raises queue.Empty when none came in time."""

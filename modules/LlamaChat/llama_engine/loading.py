@@ -83,7 +83,19 @@ def load_engine(
     facts = EngineFacts(header, plan, device, library, threads, batch_threads)
     logger.info("%s on %s %s, %d threads: %s", path.name, device, library, threads, plan.reason)
     disk = _open_disk_cache(header, options, plan)
-    return LoadedEngine(Engine(context, _sized(options), plan.sequence_tokens, disk), facts)
+    engine = Engine(
+        context,
+        _sized(options),
+        plan.sequence_tokens,
+        disk,
+        threads=threads if _may_choose_threads(options, device) else 0,
+    )
+    return LoadedEngine(engine, facts)
+
+
+def _may_choose_threads(options: EngineOptions, device: str) -> bool:
+    """Whether the engine may use less threads than there are cores: nobody set how many."""
+    return device == "CPU" and not options.threads and not options.batch_threads
 
 
 def has_gpu(is_wanted: bool) -> bool:
