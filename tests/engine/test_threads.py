@@ -36,6 +36,13 @@ def test_beside_a_busy_process_one_less_is() -> None:
     assert choice.threads == 2
 
 
+def test_half_speed_is_noticed_as_soon() -> None:
+    choice = ThreadChoice(2)
+    run(choice, QUIET, 60_000)
+    run(choice, {2: 38.0, 1: 20.0}, 1_000)
+    assert choice.threads == 1
+
+
 def test_also_when_it_was_busy_from_the_start() -> None:
     choice = ThreadChoice(2)
     run(choice, BUSY, 5_000)
@@ -60,3 +67,13 @@ def test_one_thread_is_one_thread() -> None:
     choice = ThreadChoice(1)
     run(choice, {1: 19.0}, 10_000)
     assert choice.threads == 1
+
+
+def test_all_are_used_again_soon_while_the_number_of_replies_changes() -> None:
+    choice = ThreadChoice(2)
+    run(choice, BUSY, 5_000)
+    assert choice.threads == 1
+    for step in range(600):
+        generating = 1 + step // 3 % 4
+        choice.learn(generating, QUIET[choice.threads] * generating)
+    assert choice.threads == 2

@@ -54,7 +54,7 @@ class StepBudget:
         self._decode_ms: dict[int, float] = {}
         """What a step of so many replies takes."""
         self._income_ms = 0.0
-        """What each step adds to the prompts' credit."""
+        """What each step of replies adds to the prompts' credit."""
         self._piece_ms = 0.0
         self._credit_ms = 0.0
         """Time that prompts may take now."""
@@ -99,7 +99,7 @@ class StepBudget:
         return self._decode_ms[nearest] * math.sqrt(generating / nearest)
 
     def learn(self, generating: int, prompt_tokens: int, took_ms: float) -> None:
-        """Take note of a step."""
+        """Take note of a batch: of replies, of a prompt, or of both."""
         spent_ms = 0.0
         if not prompt_tokens:
             known = self._decode_ms.get(generating)
@@ -108,7 +108,7 @@ class StepBudget:
             spent_ms = max(took_ms - self.decode_ms(generating), 0.05 * took_ms)
             tokens_ms = max(spent_ms - self.decode_ms(1), 0.3 * spent_ms)
             self._prompt_ms = _moved(self._prompt_ms, tokens_ms / prompt_tokens)
-        credit_ms = self._credit_ms + self._income_ms - spent_ms
+        credit_ms = self._credit_ms - spent_ms + (self._income_ms if generating else 0.0)
         self._credit_ms = max(-self._longest_ms, min(credit_ms, 2 * self._piece_ms))
 
 

@@ -191,19 +191,30 @@ class Engine:
         for sequence in self._admission.admit():
             self._report_prompt(sequence)
         self._admission.close_holes()
-        chunks = plan_step(self._admission.running, self._budget)
-        self._deliver()
+        batches = plan_step(self._admission.running, self._budget, self._context.is_shared)
+        for chunks in batches:
+            self._deliver()
+            if not self._evaluate(chunks):
+                break
+        if not batches:
+            self._deliver()
+        return bool(batches)
+
+    def _evaluate(self, chunks: list[Chunk]) -> bool:
+        """Evaluate a batch; False where it has to be planned again."""
+        chunks = [chunk for chunk in chunks if not chunk.sequence.generation.is_cancelled]
         if not chunks:
-            return False
+            return True
         generating = sum(chunk.count == 1 and chunk.has_output for chunk in chunks)
         tokens = sum(chunk.count for chunk in chunks)
         started = time.perf_counter()
         if self._stepper.evaluate(chunks):
             took_ms = (time.perf_counter() - started) * 1e3
             self._learn(generating, tokens - generating, took_ms)
-        elif not self._admission.make_room():
+            return True
+        if not self._admission.make_room():
             self._fail(chunks[0].sequence, "No room in the KV cache for a single sequence")
-        return True
+        return False
 
     def _deliver(self) -> None:
         """Hand out what the last step brought, all at once and just before the next decode.

@@ -1,9 +1,11 @@
 """What the next step evaluates.
 
 Invariant: every generating sequence has its one row in every step; the rest of the budget goes to
-prompts. Rows are in the order that makes llama.cpp's passes over the weights fewest: with a stream
-for each sequence, one pass takes equally many rows of neighbouring streams. So the first row of
-each sequence comes first, in the streams' order, and then the rest of the prompts.
+prompts. With a pool of cells all rows are one batch, and one pass over the weights. With a stream
+for each sequence llama.cpp takes equally many rows of neighbouring streams in a pass, so a prompt
+has a pass of its own anyway: the replies' rows come first, in the streams' order, and are sampled
+and handed out before the prompts' turn. Pieces of prompts are of whole `EVEN_TOKENS`, which the
+kernels like best (25 tokens may take as long as 32), and which round alike whatever the number.
 """
 
 from __future__ import annotations
@@ -21,8 +23,7 @@ _AGE_WEIGHT = 1.0
 """A prompt that has waited for a second goes before one that is a second of work shorter."""
 _LEAST_SHARE = 16
 """A second prompt joins a step only with so many tokens: each may cost a pass over the weights."""
-_EVEN_TOKENS = 32
-"""Chunks of seeded requests are multiples of this: equal kernels, equal rounding."""
+EVEN_TOKENS = 16
 
 
 @dataclass
@@ -40,16 +41,20 @@ class Chunk:
         return self.count == self.sequence.todo
 
 
-def plan_step(running: Iterable[Sequence], budget: StepBudget) -> list[Chunk]:
-    """Choose what to evaluate, in the order of the slots."""
+def plan_step(
+    running: Iterable[Sequence], budget: StepBudget, is_shared: bool
+) -> list[list[Chunk]]:
+    """Choose what to evaluate, batch by batch. `is_shared` says that all have one pool of cells."""
     generating: list[Sequence] = []
     prompts: list[Sequence] = []
     for sequence in running:
         (generating if sequence.is_generating else prompts).append(sequence)
-    chunks = [_chunk(sequence, 1) for sequence in generating]
+    replies = [_chunk(sequence, 1) for sequence in generating]
+    pieces: list[Chunk] = []
     if prompts:
-        chunks += _prompt_chunks(prompts, budget.tokens(len(generating), len(prompts)))
-    return sorted(chunks, key=lambda chunk: chunk.slot.index)
+        pieces = _prompt_chunks(prompts, budget.tokens(len(generating), len(prompts)))
+    batches = [[*replies, *pieces]] if is_shared else [replies, *([piece] for piece in pieces)]
+    return [batch for batch in batches if batch]
 
 
 def _prompt_chunks(prompts: list[Sequence], tokens: StepTokens) -> list[Chunk]:
@@ -63,8 +68,8 @@ def _prompt_chunks(prompts: list[Sequence], tokens: StepTokens) -> list[Chunk]:
         count = min(_wanted(sequence), left)
         if chunks and count < min(_LEAST_SHARE, _wanted(sequence)):
             continue
-        if sequence.keeps_last_apart and _EVEN_TOKENS <= count < _wanted(sequence):
-            count -= count % _EVEN_TOKENS
+        if EVEN_TOKENS <= count < _wanted(sequence):
+            count -= count % EVEN_TOKENS
         if count > 0:
             chunks.append(_chunk(sequence, count))
             spent += count
