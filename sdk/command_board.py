@@ -38,15 +38,22 @@ class CancelAnswer(Enum):
 class LongCommand:
     """One long command from its claim to its end. Lives on the event loop."""
 
-    def __init__(self, work: Work, data: RequestData, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        data: RequestData,
+        on_change: Callable[[], None],
+        on_urgent: Callable[[], None],
+    ) -> None:
         self.work = work
         self.data = data
-        self.running = RunningCommand(work.request_id, on_change)
+        self.running = RunningCommand(work.request_id, on_change, on_urgent)
         self.state = State.WAITING
         self.result: dict[str, Any] | None = None
         self.cancel_requested = asyncio.Event()
         self.ended = asyncio.Event()
         self._on_change = on_change
+        self._on_urgent = on_urgent
         self._started_s: float | None = None
 
     @property
@@ -84,6 +91,7 @@ class LongCommand:
         self.state = _final_state(result)
         self.ended.set()
         self._on_change()
+        self._on_urgent()
         return True
 
     def cancel(self) -> CancelAnswer:
@@ -100,10 +108,16 @@ class LongCommand:
 
 
 class CommandBoard:
-    """All unfinished commands, and the last finished ones."""
+    """All unfinished commands, and the last finished ones.
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    `on_change` is called with every change of one, `on_urgent` too when a reply begins or ends.
+    """
+
+    def __init__(
+        self, on_change: Callable[[], None], on_urgent: Callable[[], None] | None = None
+    ) -> None:
         self._on_change = on_change
+        self._on_urgent = on_urgent or on_change
         self._commands: dict[str, LongCommand] = {}
         self._expected: dict[str, bool] = {}
         """Claimed, but `process()` has not said yet what it is; True: cancelled meanwhile."""
@@ -128,7 +142,7 @@ class CommandBoard:
         earlier = self._commands.pop(work.request_id, None)
         if earlier is not None:
             earlier.cancel()
-        command = LongCommand(work, data, self._on_change)
+        command = LongCommand(work, data, self._on_change, self._on_urgent)
         self._commands[command.command_id] = command
         if self._expected.pop(command.command_id, False):
             command.cancel()

@@ -41,9 +41,15 @@ class LongProcess:
 class RunningCommand:
     """A command's own state: its growing reply, its status fields, and whether to stop."""
 
-    def __init__(self, command_id: str, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        command_id: str,
+        on_change: Callable[[], None],
+        on_first_text: Callable[[], None] | None = None,
+    ) -> None:
         self._command_id = command_id
         self._on_change = on_change
+        self._on_first_text = on_first_text or on_change
         self._lock = threading.Lock()
         self._parts: list[str] = []
         self._length = 0
@@ -69,9 +75,12 @@ class RunningCommand:
         with self._lock:
             if self._is_closed or not text:
                 return
+            is_first = not self._length
             self._parts.append(text)
             self._length += len(text)
         self._on_change()
+        if is_first:
+            self._on_first_text()
 
     def set(self, **fields: Any) -> None:
         """Shows fields in the command's status. TypeError or ValueError if one is not JSON."""

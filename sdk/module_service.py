@@ -49,16 +49,18 @@ class ModuleService:
         self._runner = runner
         self._client = HostClient(address or address_of(runner))
         self._quit = asyncio.Event()
-        self._wake = Wake()
+        self._wake, self._urgent = Wake(), Wake()
         self._readiness = Readiness()
         self._slots = Slots(runner.parallelism)
-        self._board = CommandBoard(self._wake.ring)
+        self._board = CommandBoard(self._wake.ring, self._urgent.ring)
         self._initialising = TaskSet()
         self._loops = TaskSet()
         self._claims = TaskSet()
         self._work = TaskSet()
         self._outlet = HostOutlet(self._client, runner, self._board)
-        self._reporter = ProgressReporter(self._client.progress, self._board.cancel, self._wake)
+        self._reporter = ProgressReporter(
+            self._client.progress, self._board.cancel, self._wake, self._urgent
+        )
         self.threads = UserThreads()
         source = StatusSource(runner, self._slots, self._readiness, self.threads)
         self._status = StatusLoop(self._client, source)

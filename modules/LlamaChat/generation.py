@@ -17,6 +17,8 @@ from load_errors import PromptTooLongError
 
 from sdk import RunningCommand
 
+COUNT_EVERY_S = 0.05
+"""The status shows the counts no more often."""
 EMPTY_REPLY = (
     "The model ended without a word. Ask again, in other words or with a higher temperature"
 )
@@ -30,6 +32,7 @@ class Generation:
         self._request = request
         self._command = command
         self._first_token_s: float | None = None
+        self._counted_s = 0.0
         self._has_text = False
         self._finish_reason: str | None = None
         self._logprobs: list[dict[str, Any]] = []
@@ -60,6 +63,7 @@ class Generation:
                     break
         finally:
             stream.close()
+        self._count(stream.completion_tokens, time.perf_counter())
         ended_s = time.perf_counter()
         return self._result() | {
             "processMs": int((ended_s - started_s) * 1000),
@@ -84,7 +88,11 @@ class Generation:
         now_s = time.perf_counter()
         if self._first_token_s is None:
             self._on_end_of_prompt(stream.cached_tokens, now_s)
-        tokens = stream.completion_tokens
+        if now_s - self._counted_s >= COUNT_EVERY_S:
+            self._count(stream.completion_tokens, now_s)
+
+    def _count(self, tokens: int, now_s: float) -> None:
+        self._counted_s = now_s
         took_s = now_s - (self._first_token_s or now_s)
         self._command.set(completionTokens=tokens, tokensPerSecond=_rate(tokens - 1, took_s))
 

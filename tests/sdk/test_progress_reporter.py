@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,11 +122,11 @@ class Exchange:
     """A reporter whose requests the test answers one by one."""
 
     def __init__(self) -> None:
-        self.wake = Wake()
-        self.board = CommandBoard(self.wake.ring)
+        self.wake, urgent = Wake(), Wake()
+        self.board = CommandBoard(self.wake.ring, urgent.ring)
         self.requests: asyncio.Queue[ProgressReport] = asyncio.Queue()
         self.replies: asyncio.Queue[ProgressReply | Exception] = asyncio.Queue()
-        self.reporter = ProgressReporter(self._send, self.board.cancel, self.wake)
+        self.reporter = ProgressReporter(self._send, self.board.cancel, self.wake, urgent)
         self.task = asyncio.ensure_future(self.reporter.run())
 
     async def _send(self, report: ProgressReport) -> ProgressReply:
@@ -165,6 +166,24 @@ async def test_text_that_comes_while_a_request_is_out_goes_with_the_next() -> No
     exchange.reply(4)
     entry = await exchange.next()
     assert (entry["offset"], entry["text"], entry["attempt"]) == (4, "two three", "attempt")
+    await exchange.end()
+
+
+async def test_the_first_and_the_last_words_do_not_wait_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress_reporter, "BATCH_S", 60.0)
+    exchange = Exchange()
+    command = exchange.start()
+    command.running.set(promptTokens=7)
+    assert (await exchange.next())["fields"] == {"promptTokens": 7}
+    exchange.reply(0)
+    command.running.append("one")
+    assert (await exchange.next())["text"] == "one"
+    exchange.reply(3)
+    command.running.append(" two")
+    command.finish({"success": True})
+    assert (await exchange.next())["text"] == " two"
     await exchange.end()
 
 

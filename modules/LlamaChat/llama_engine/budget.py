@@ -3,6 +3,10 @@
 Invariant: over time, prompts take no more than `gap_stretch` allows beside replies, by what steps
 have really taken; and every prompt gets on.
 
+Prompts that came together with the replies that run already are all evaluated first, if that is
+soon done (`_LONGEST_BURST_MS`): then everybody's reply goes on in steps for all, which take little
+longer than those for one, and the last of them is done sooner. Nobody was reading before they came.
+
 Small pieces of a prompt are slow: eight tokens take half as long as thirty. So a prompt is
 evaluated in pieces that make a step as long as readers do not mind (`comfortable_gap_ms`), and
 between them come steps of replies only, until the replies have had their share again. Many prompts
@@ -23,6 +27,10 @@ _EFFICIENT_TOKENS = 16
 """Nor than this while nobody generates, or if it still makes a step of allowed length."""
 _SHORT_STEPS = 2
 """A prompt is short if so many of the longest steps are enough for it."""
+_STRETCH_TO_END = 1.25
+"""A step may be so much longer if no other is needed for the prompt then."""
+_LONGEST_BURST_MS = 5_000.0
+"""Replies that have just begun wait no longer for prompts that came with theirs."""
 _WEIGHT = 0.3
 """Of the newest measurement in a moving average."""
 _MOST_CHANGE = 2.0
@@ -39,6 +47,8 @@ class StepTokens:
     going_on: int
     """Otherwise."""
     short: int
+    ending: int
+    """Where that ends a prompt, while nobody generates."""
 
 
 class StepBudget:
@@ -63,7 +73,8 @@ class StepBudget:
         """Prompt tokens for a step with so many generating and so many prompts at work."""
         alone = self._fitting(self._longest_ms, _EFFICIENT_TOKENS, 0)
         if not generating:
-            return StepTokens(alone, alone, _SHORT_STEPS * alone)
+            ending = min(int(_STRETCH_TO_END * alone), self._most_tokens)
+            return StepTokens(alone, alone, _SHORT_STEPS * alone, ending)
         decode_ms = self.decode_ms(generating)
         fair_ms = decode_ms * (self._stretch - 1)
         longest_ms = max(self._longest_ms - decode_ms, fair_ms)
@@ -78,7 +89,17 @@ class StepBudget:
             beginning=self._fitting(longest_ms, _LEAST_TOKENS, generating),
             going_on=self._fitting(self._piece_ms, _LEAST_TOKENS, generating) if is_due else 0,
             short=_SHORT_STEPS * alone,
+            ending=0,
         )
+
+    def is_soon_done(self, prompt_tokens: int) -> bool:
+        """Whether so many tokens of prompts are few enough to let young replies wait for them."""
+        return prompt_tokens * self.prompt_ms <= _LONGEST_BURST_MS
+
+    @property
+    def prompt_ms(self) -> float:
+        """What a prompt token takes, the pass over the weights apart; 0 while that is not known."""
+        return self._prompt_ms or 0.0
 
     def _fitting(self, time_ms: float, least: int, generating: int) -> int:
         room = self._most_tokens - generating
@@ -89,7 +110,7 @@ class StepBudget:
 
     def _cost_ms(self, tokens: int) -> float:
         """What a piece of a prompt takes: a pass over the weights of its own, and its tokens."""
-        return self.decode_ms(1) + tokens * (self._prompt_ms or 0.0)
+        return self.decode_ms(1) + tokens * self.prompt_ms
 
     def decode_ms(self, generating: int) -> float:
         """What a step without prompts takes; 0 while that is not known."""

@@ -7,12 +7,16 @@ be used from any thread.
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from llama_engine.errors import GenerationError
 from llama_engine.sampling import SamplingParams
+
+TEXT_EVERY_S = 0.03
+"""Readers of fast replies are woken no more often: each waking takes a core from the decoding."""
 
 Reason = Literal["stop", "length", "cancelled", "error"]
 
@@ -87,6 +91,8 @@ class Generation:
         self.is_cancelled = False
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._held: list[Event] = []
+        self._is_urgent = False
+        self._delivered_s = 0.0
         self._wake = wake
 
     def cancel(self) -> None:
@@ -97,13 +103,25 @@ class Generation:
 
     def put(self, event: Event) -> None:
         """For the engine: hold an event until `deliver()`."""
+        self._is_urgent |= not isinstance(event, TextDelta) or not self._delivered_s
         self._held.append(event)
 
     def deliver(self) -> None:
-        """For the engine: hand over what was held, which wakes whoever waits for it."""
+        """For the engine: hand over what was held, which wakes whoever waits for it.
+
+        A reply's words are handed over every `TEXT_EVERY_S`, its first ones at once.
+        """
+        if not self._held:
+            return
+        now_s = time.monotonic()
+        if not self._is_urgent and now_s - self._delivered_s < TEXT_EVERY_S:
+            return
+        if isinstance(self._held[-1], TextDelta):
+            self._delivered_s = now_s
         for event in self._held:
             self._events.put(event)
         self._held.clear()
+        self._is_urgent = False
 
     def next_event(self, timeout_s: float | None = None) -> Event:
         """Wait for the next event. Raises queue.Empty when none came in time."""

@@ -1,11 +1,13 @@
 """What the next step evaluates.
 
-Invariant: every generating sequence has its one row in every step; the rest of the budget goes to
-prompts. With a pool of cells all rows are one batch, and one pass over the weights. With a stream
-for each sequence llama.cpp takes equally many rows of neighbouring streams in a pass, so a prompt
-has a pass of its own anyway: the replies' rows come first, in the streams' order, and are sampled
-and handed out before the prompts' turn. Pieces of prompts are of whole `EVEN_TOKENS`, which the
-kernels like best (25 tokens may take as long as 32), and which round alike whatever the number.
+Invariant: every generating sequence has its one row in every step, unless it has only just begun
+and waits for prompts that came with its own; the rest of the budget goes to prompts.
+
+With a pool of cells all rows are one batch, and one pass over the weights. With a stream for each
+sequence llama.cpp takes equally many rows of neighbouring streams in a pass, so a prompt has a pass
+of its own anyway: the replies' rows come first, in the streams' order, and are sampled and handed
+out before the prompts' turn. Pieces of prompts are of whole `EVEN_TOKENS`, which the kernels like
+best (25 tokens may take as long as 32), and which round alike whatever the number.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from llama_engine.budget import StepBudget, StepTokens
 from llama_engine.context import Batch, view
 from llama_engine.kv_cache import Slot
+from llama_engine.passes import choose_pass
 from llama_engine.sequence import Sequence
 
 _AGE_WEIGHT = 1.0
@@ -49,12 +52,42 @@ def plan_step(
     prompts: list[Sequence] = []
     for sequence in running:
         (generating if sequence.is_generating else prompts).append(sequence)
+    if prompts and _came_together(generating, prompts):
+        if budget.is_soon_done(sum(_wanted(sequence) for sequence in prompts)):
+            generating = [sequence for sequence in generating if not sequence.first_token_s]
     replies = [_chunk(sequence, 1) for sequence in generating]
+    if prompts and not replies and not is_shared:
+        return [_joint_pass(prompts, budget)]
     pieces: list[Chunk] = []
     if prompts:
         pieces = _prompt_chunks(prompts, budget.tokens(len(generating), len(prompts)))
     batches = [[*replies, *pieces]] if is_shared else [replies, *([piece] for piece in pieces)]
     return [batch for batch in batches if batch]
+
+
+def _joint_pass(prompts: list[Sequence], budget: StepBudget) -> list[Chunk]:
+    """While nobody reads: the most urgent prompt, and neighbours that make the pass worth more."""
+    now = time.monotonic()
+    by_stream = {each.slot.index: each for each in prompts if each.slot is not None}
+    first = min(by_stream, key=lambda stream: _urgency(by_stream[stream], now))
+    tokens = budget.tokens(0, len(prompts))
+    streams, count = choose_pass(
+        first,
+        {stream: _wanted(sequence) for stream, sequence in by_stream.items()},
+        tokens.beginning,
+        tokens.ending,
+        budget.decode_ms(1),
+        budget.prompt_ms,
+    )
+    return [_chunk(by_stream[stream], count) for stream in streams]
+
+
+def _came_together(generating: list[Sequence], prompts: list[Sequence]) -> bool:
+    """Whether no reply had begun when the last of the prompts came."""
+    if any(sequence.completion_tokens for sequence in prompts):  # one that stepped back goes on
+        return False
+    last_s = max(sequence.arrived_s for sequence in prompts)
+    return all(not each.first_token_s or each.first_token_s > last_s for each in generating)
 
 
 def _prompt_chunks(prompts: list[Sequence], tokens: StepTokens) -> list[Chunk]:
