@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 from make_model import filler_text
 
+PAUSE_S = 0.5  # what a side does after its last token is not to fall into the other's round
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_read=600)
 
 
@@ -161,7 +162,11 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             questions = questions_of(options, clients, seed)
             for name, ask, url in sides if number % 2 == 0 else reversed(sides):
                 rounds[name].append(await run_round(ask, url, questions))
-        rows.append({"clients": clients, **{name: _medians(rounds[name]) for name in rounds}})
+                await asyncio.sleep(PAUSE_S)
+        row: dict[str, Any] = {name: _medians(rounds[name]) for name in rounds}
+        if options.peer:
+            row["ratio"] = _ratio(rounds["llamachat"], rounds["peer"])
+        rows.append({"clients": clients, **row})
         _print_row(rows[-1])
     return rows
 
@@ -171,12 +176,18 @@ def _medians(rounds: list[Round]) -> dict[str, float]:
     return {name: statistics.median(getattr(one, name) for one in rounds) for name in names}
 
 
+def _ratio(ours: list[Round], theirs: list[Round]) -> float:
+    """The median of the ratios of rounds that stood side by side, so that drift cancels out."""
+    pairs = zip(ours, theirs, strict=True)
+    return statistics.median(one.tokens_per_s / other.tokens_per_s for one, other in pairs)
+
+
 def _print_row(row: dict[str, Any]) -> None:
     for name in ("llamachat", "peer"):
         if name not in row:
             continue
         one = row[name]
-        ratio = one["tokens_per_s"] / row["peer"]["tokens_per_s"] if "peer" in row else 1.0
+        ratio = row.get("ratio", 1.0) if name == "llamachat" else 1.0
         print(
             f"{row['clients']:>7}  {name:<10} {one['tokens_per_s']:>9.1f} {ratio:>6.2f}"
             f" {one['first_median_s']:>9.2f} {one['first_slowest_s']:>9.2f}"

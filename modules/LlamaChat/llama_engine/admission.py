@@ -108,7 +108,7 @@ class Admission:
         return used + len(sequence.tokens) - plan.length < self._shared_tokens
 
     def _start(self, sequence: Sequence, plan: PrefixPlan) -> None:
-        slot = self._place(plan)
+        slot = self._place(plan, sequence)
         self.waiting.remove(sequence)
         if not sequence.started_s:
             sequence.started_s = time.monotonic()
@@ -119,8 +119,8 @@ class Admission:
             sequence.cached_tokens = slot.length
             self._counts.cached_tokens += slot.length
 
-    def _place(self, plan: PrefixPlan) -> Slot:
-        """A slot that holds the planned prefix, or nothing."""
+    def _place(self, plan: PrefixPlan, sequence: Sequence) -> Slot:
+        """A slot that holds the planned prefix, or what little it has in common by chance."""
         others = [slot for slot in self._cache.free_slots if slot is not plan.slot]
         if plan.slot is not None and plan.slot.is_free and (plan.can_take_over or not others):
             if not plan.can_take_over:
@@ -135,8 +135,17 @@ class Admission:
             self._cache.restore(plan.snapshot, target, plan.length)
             self._snapshots.touch(plan.snapshot)
         else:
-            self._cache.clear(target)
+            self._keep_common(target, sequence)
         return target
+
+    def _keep_common(self, slot: Slot, sequence: Sequence) -> None:
+        """Drop what a slot holds, up to where it differs: a chat template's first words are free.
+
+        With a seed all goes: the rest would be evaluated in other pieces, and round differently.
+        """
+        tokens = view(sequence.tokens)[:-1]
+        length = 0 if sequence.keeps_last_apart else self._cache.common(slot, tokens)
+        self._cache.cut(slot, length)
 
     def _save(self, slot: Slot) -> None:
         """Keep a copy of what a slot holds, if that is much and not kept yet."""

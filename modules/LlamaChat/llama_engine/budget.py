@@ -71,7 +71,7 @@ class StepBudget:
 
     def tokens(self, generating: int, waiting: int) -> StepTokens:
         """Prompt tokens for a step with so many generating and so many prompts at work."""
-        alone = self._fitting(self._longest_ms, _EFFICIENT_TOKENS, 0)
+        alone = self._whole_blocks(self._fitting(self._longest_ms, _EFFICIENT_TOKENS, 0))
         if not generating:
             ending = min(int(_STRETCH_TO_END * alone), self._most_tokens)
             return StepTokens(alone, alone, _SHORT_STEPS * alone, ending)
@@ -107,6 +107,11 @@ class StepBudget:
         if self._prompt_ms is not None:
             fitting = int((time_ms - self.decode_ms(1)) / self._prompt_ms)
         return max(min(least, room), min(fitting, room))
+
+    def _whole_blocks(self, tokens: int) -> int:
+        """The nearest number that the kernels like."""
+        nearest = _EFFICIENT_TOKENS * max(1, round(tokens / _EFFICIENT_TOKENS))
+        return min(nearest, self._most_tokens)
 
     def _cost_ms(self, tokens: int) -> float:
         """What a piece of a prompt takes: a pass over the weights of its own, and its tokens."""
