@@ -88,6 +88,7 @@ class NewCommand:
 
     `is_long` is None while nobody knows yet whether the route starts a long process: an unmarked
     route of a module written for another SDK shows that only by its first answer.
+    `client` is who asked, for fair turns; the limits are None where there is none.
     """
 
     module_id: str
@@ -97,6 +98,9 @@ class NewCommand:
     is_long: bool | None
     client: str = ""
     idempotency_key: str | None = None
+    max_queue_length: int | None = None
+    max_wait_s: float | None = None
+    max_run_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,30 @@ class Outcome:
             return Outcome(State.CANCELLED, result)
         return Outcome(State.COMPLETED, {**result, "success": True})
 
+    def as_wished(self, wish: str) -> Outcome:
+        """The end of a command that was told to stop because of `wish`.
+
+        One that its owner stopped is cancelled; one that ran into a limit of its queue is complete
+        as far as it came, and its `stop_reason` names the limit.
+        """
+        if self.state is not State.CANCELLED or wish in ("", "cancelled"):
+            return self
+        return Outcome(State.COMPLETED, {**self.result, "stop_reason": wish})
+
+
+_ID_BYTES = 16
+_random = bytearray()
+
+
+def _fresh_id() -> str:
+    """128 random bits. The system is asked for those of many ids at once: each question lets other
+    threads of a busy process run first."""
+    if not _random:
+        _random.extend(secrets.token_bytes(256 * _ID_BYTES))
+    drawn = _random[-_ID_BYTES:]
+    del _random[-_ID_BYTES:]
+    return drawn.hex()
+
 
 @dataclass
 class Command:
@@ -143,7 +171,12 @@ class Command:
     attempt: str | None = None
     attempts: int = 0
     worker: str | None = None
-    is_cancel_requested: bool = False
+    stop_wish: str = ""  # why a running command is to stop: "cancelled", or the limit it ran into
+    turn: float = 0.0  # its place in the fair order of its queue (host.store.protocol)
+    number: int = 0  # of equal turns, the lower number is first
+    idempotency_key: str | None = None
+    max_wait_s: float | None = None
+    max_run_s: float | None = None
     created_at: float = field(default_factory=time.time)
     started_at: float | None = None
     finished_at: float | None = None
@@ -153,14 +186,21 @@ class Command:
     def create(new: NewCommand) -> Command:
         """Give the command an id of 128 random bits: it cannot be guessed."""
         return Command(
-            id=secrets.token_hex(16),
+            id=_fresh_id(),
             module_id=new.module_id,
             queue=new.queue,
             name=new.name,
             payload=new.payload,
             is_long=new.is_long,
             client=new.client,
+            idempotency_key=new.idempotency_key,
+            max_wait_s=new.max_wait_s,
+            max_run_s=new.max_run_s,
         )
+
+    @property
+    def is_cancel_requested(self) -> bool:
+        return bool(self.stop_wish)
 
     def move(self, to: State) -> None:
         """The one transition. Raises IllegalMove for a move that the table lacks."""

@@ -34,3 +34,13 @@ class Wakeups:
             waiting.discard(future)
             if not waiting and self._waiting.get(key) is waiting:
                 del self._waiting[key]
+
+
+async def until_set(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event; False when the time was over first."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((waiting,), timeout=timeout_s)
+        return event.is_set()
+    finally:
+        waiting.cancel()

@@ -1,11 +1,18 @@
 """What a command store can do. The store is the only truth about a command.
 
 Every implementation passes the same tests (tests/host/store_suite.py).
+
+A queue is served in fair turns between clients, by start-time fair queueing: a command's `turn` is
+one past the turn of its client's last command, or the turn that is being served if that is later;
+the lowest turn is claimed first, and of equal ones the one that came first. So a client's hundred
+commands wait behind each other, and another client's one goes before most of them.
+Source: Goyal, Vin, Cheng, "Start-time Fair Queueing", SIGCOMM 1996.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from host.commands import CancelAnswer, Command, NewCommand, Outcome
@@ -19,19 +26,60 @@ class QueueFull(Exception):
         self.queue, self.length = queue, length
 
 
+class StoreUnavailable(Exception):
+    """The store cannot be reached, or cannot write: nothing changed, and a retry may succeed."""
+
+
+class StoreLocked(Exception):
+    """Another host holds the data directory; the message says which."""
+
+
+@dataclass(frozen=True)
+class QueueStats:
+    """What a queue does: counts of now, totals since the store was made, and measured rates.
+
+    `mean_run_s` is an exponentially weighted mean of how long its commands ran, None before the
+    first has ended; `ended_per_s` is the rate of ends over the last of them, 0.0 while unknown.
+    """
+
+    queue: str
+    waiting: int
+    running: int
+    completed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    mean_run_s: float | None = None
+    ended_per_s: float = 0.0
+
+    def expected_wait_s(self, position: int) -> float | None:
+        """How long the command at that place (1 = next) will wait; None while nothing is known."""
+        if self.mean_run_s is None or position <= 0:
+            return None if position > 0 else 0.0
+        return position * self.mean_run_s / max(1, self.running)
+
+
 class CommandStore(Protocol):
-    """Commands and their queues. Commands returned are for reading only."""
+    """Commands and their queues. Commands returned are for reading only.
+
+    Every operation may raise StoreUnavailable.
+    """
+
+    is_kept: bool  # whether commands outlive this host's process
+    is_shared: bool  # whether other hosts work on the same commands
+
+    async def open(self) -> None:
+        """Take hold of the store and load what is in it. Raises StoreLocked."""
 
     async def create(self, new: NewCommand) -> Command:
-        """Accept a command at the tail of its queue; a known idempotency key returns its first.
+        """Accept a command in its turn; a known idempotency key returns its first.
 
-        Raises QueueFull.
+        When it returns, the command is as safe as this store makes anything. Raises QueueFull.
         """
 
     async def claim(
         self, queue: str, worker: str, *, wait_s: float, is_long_allowed: bool = True
     ) -> Command | None:
-        """Hand the first waiting command to `worker`: it becomes running, under a new attempt.
+        """Hand the command whose turn it is to `worker`: it becomes running, under a new attempt.
 
         Waits at most `wait_s` seconds; None when nothing came. With `is_long_allowed` false only
         commands that are known to be short are handed out. Cancelling the wait loses no command.
@@ -46,11 +94,15 @@ class CommandStore(Protocol):
         the length tells where to resume. Raises UnknownCommand, StaleAttempt.
         """
 
-    async def finish(self, command_id: str, attempt: str, outcome: Outcome) -> Command:
-        """End a running command. Raises UnknownCommand, StaleAttempt."""
+    async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
+        """End a running command under its attempt, or with None one that still waits.
+
+        A command that was told to stop for a reason of the host's own (`Command.stop_wish`) and
+        stopped, ends as `Outcome.as_wished` says. Raises UnknownCommand, StaleAttempt.
+        """
 
     async def requeue(self, command_id: str, attempt: str) -> Command:
-        """Put a running command without text back to the head of its queue.
+        """Put a running command without text back to where it was in its queue: at the head.
 
         Raises UnknownCommand, StaleAttempt, IllegalMove (text was shown).
         """
@@ -58,20 +110,17 @@ class CommandStore(Protocol):
     async def adopt(self, command_id: str) -> None:
         """Mark a command as a long process once its module's answer has shown that it is one."""
 
-    async def cancel(self, command_id: str) -> CancelAnswer:
-        """End a waiting command, or note the wish on a running one. Idempotent."""
+    async def cancel(self, command_id: str, wish: str = "cancelled") -> CancelAnswer:
+        """End a waiting command, or note the wish on a running one. Idempotent: the first stands.
 
-    async def fail(self, command_id: str, error: str) -> Command:
-        """End a waiting or running command with a fault that is not its module's to report.
-
-        A command that has ended stays as it is. Raises UnknownCommand.
+        `wish` becomes the `stop_reason` of a running one that stops for it.
         """
 
     async def read(self, command_id: str) -> Command | None:
         """The command as it stands, or None."""
 
     async def position(self, command_id: str) -> int:
-        """0 = running or ended; n = the n-th of those that wait in its queue."""
+        """0 = running or ended; n = the n-th of those that wait in its queue, in O(log n)."""
 
     async def delete(self, command_id: str) -> bool:
         """Forget an ended command for good; False when there is none, or it has not ended."""
@@ -80,10 +129,32 @@ class CommandStore(Protocol):
         """Return as soon as the command's version is beyond `version`, or the time is over."""
 
     async def queued(self, queue: str) -> list[Command]:
-        """The commands that wait in a queue, in order."""
+        """The commands that wait in a queue, in the order of their turns."""
 
     async def running(self, worker: str) -> list[Command]:
         """The commands that a worker has claimed and not ended."""
 
+    async def workers(self) -> list[str]:
+        """The workers that hold commands."""
+
+    async def renew(self, worker: str, lease_s: float) -> None:
+        """A sign of life of a worker: what it has claimed is its own for `lease_s` from now on."""
+
+    async def lapsed(self) -> list[str]:
+        """The workers that hold commands and whose lease has run out.
+
+        A worker without a renewal has the store's first lease from its first claim; after `open`
+        every worker that holds commands has it anew.
+        """
+
+    async def overdue(self) -> list[Command]:
+        """Commands that waited longer than `max_wait_s`, or ran longer than `max_run_s`.
+
+        A running one is listed until it has ended.
+        """
+
+    async def stats(self, queue: str) -> QueueStats:
+        """The queue's counts and rates."""
+
     async def close(self) -> None:
-        """Let go of every resource; waiting readers return."""
+        """Write what is to be kept, let go of every resource; waiting readers return."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -21,22 +24,41 @@ from host.wire import system_payload
 QUEUE = "chat_queue"
 
 
-def new(name: str = "prompt", *, is_long: bool | None = True, key: str | None = None) -> NewCommand:
+def new(
+    name: str = "prompt", *, is_long: bool | None = True, key: str | None = None, **more: Any
+) -> NewCommand:
     """A command with a payload of its own."""
     payload = system_payload(QUEUE, name, prompt="hello")
-    return NewCommand("Chat", QUEUE, name, payload, is_long, idempotency_key=key)
+    return NewCommand("Chat", QUEUE, name, payload, is_long, idempotency_key=key, **more)
 
 
-async def claimed(store: CommandStore) -> tuple[str, str]:
+async def claimed(store: CommandStore, **more: Any) -> tuple[str, str]:
     """A running command: its id and its attempt."""
-    await store.create(new())
+    await store.create(new(**more))
     command = await store.claim(QUEUE, "worker", wait_s=0)
     assert command is not None and command.attempt is not None
     return command.id, command.attempt
 
 
+async def clients_in_turn(store: CommandStore, count: int) -> list[str]:
+    """The clients of the next commands, in the order of their claims."""
+    taken = [await store.claim(QUEUE, "worker", wait_s=0) for _ in range(count)]
+    return [command.client for command in taken if command is not None]
+
+
+async def until(is_so: Callable[[], Awaitable[Any]], limit_s: float = 10.0) -> None:
+    """Wait for what only the clock brings about."""
+    deadline = time.monotonic() + limit_s
+    while not await is_so():
+        assert time.monotonic() < deadline, "it has not come about"
+        await asyncio.sleep(0.01)
+
+
 class StoreSuite:
-    """`store` comes from the subclass's module, as a fixture."""
+    """`store` and `small_store` come from the subclass's module, as fixtures.
+
+    Both are open. In `small_store` a queue holds three commands, and a first lease is 50 ms.
+    """
 
     async def test_commands_are_claimed_in_order_and_once(self, store: CommandStore) -> None:
         made = [await store.create(new()) for _ in range(3)]
@@ -116,7 +138,8 @@ class StoreSuite:
             await store.append(command_id, attempt, 4, "more", {})
         with pytest.raises(StaleAttempt):
             await store.finish(command_id, attempt, Outcome.failed("late"))
-        assert (await store.fail(command_id, "late")).state is State.COMPLETED
+        with pytest.raises(StaleAttempt):
+            await store.finish(command_id, None, Outcome.failed("late"))
         assert await store.cancel(command_id) is CancelAnswer.ALREADY_FINISHED
         again = await store.read(command_id)
         assert again is not None and again.state is State.COMPLETED and again.text == "part"
@@ -206,17 +229,22 @@ class StoreSuite:
     async def test_running_names_a_workers_commands(self, store: CommandStore) -> None:
         command_id, attempt = await claimed(store)
         assert [c.id for c in await store.running("worker")] == [command_id]
+        assert await store.workers() == ["worker"]
         await store.finish(command_id, attempt, Outcome.of({"success": True}))
         assert await store.running("worker") == []
+        assert await store.workers() == []
 
-    async def test_failing_ends_what_waits_and_what_runs(self, store: CommandStore) -> None:
+    async def test_without_an_attempt_only_what_waits_ends(self, store: CommandStore) -> None:
         running, _ = await claimed(store)
         waiting = (await store.create(new())).id
-        for one in (running, waiting):
-            ended = await store.fail(one, "the module is gone")
-            assert ended.state is State.FAILED
-            assert ended.result["error"] == "the module is gone"
+        ended = await store.finish(waiting, None, Outcome.failed("the module is gone"))
+        assert ended.state is State.FAILED and ended.result["error"] == "the module is gone"
         assert await store.queued(QUEUE) == []
+        assert await store.claim(QUEUE, "worker", wait_s=0) is None
+        with pytest.raises(StaleAttempt):
+            await store.finish(running, None, Outcome.failed("the module is gone"))
+        with pytest.raises(UnknownCommand):
+            await store.finish("no such id", None, Outcome.failed("the module is gone"))
 
     async def test_adopting_marks_a_long_process(self, store: CommandStore) -> None:
         made = await store.create(new(is_long=None))
@@ -238,3 +266,160 @@ class StoreSuite:
             await small_store.create(new())
         with pytest.raises(QueueFull, match="3 commands wait"):
             await small_store.create(new())
+
+    async def test_a_commands_own_limit_of_the_queue_counts(self, store: CommandStore) -> None:
+        for _ in range(2):
+            await store.create(new(max_queue_length=2))
+        with pytest.raises(QueueFull, match="2 commands wait"):
+            await store.create(new(max_queue_length=2))
+        await store.create(new(max_queue_length=3))
+        known = await store.create(new(key="k"))
+        assert (await store.create(new(key="k", max_queue_length=1))).id == known.id
+
+    async def test_one_of_b_goes_before_most_of_a(self, store: CommandStore) -> None:
+        for _ in range(100):
+            await store.create(new(client="a"))
+        assert await clients_in_turn(store, 3) == ["a"] * 3
+        last = await store.create(new(client="b"))
+        assert await store.position(last.id) <= 2
+        assert "b" in await clients_in_turn(store, 2)
+        assert await clients_in_turn(store, 100) == ["a"] * 96
+
+    async def test_clients_take_turns(self, store: CommandStore) -> None:
+        for client in "aaaabbbcc":
+            await store.create(new(client=client))
+        assert "".join(await clients_in_turn(store, 9)) == "abcabcaba"
+
+    async def test_an_idle_time_is_no_credit(self, store: CommandStore) -> None:
+        for _ in range(20):
+            await store.create(new(client="a"))
+        await clients_in_turn(store, 10)
+        for _ in range(10):
+            await store.create(new(client="late"))
+        order = await clients_in_turn(store, 20)
+        assert 4 <= order[:10].count("late") <= 6
+
+    async def test_a_requeued_command_keeps_its_turn(self, store: CommandStore) -> None:
+        for client in "aab":
+            await store.create(new(client=client))
+        first = await store.claim(QUEUE, "worker", wait_s=0)
+        assert first is not None
+        await store.requeue(first.id, first.attempt or "")
+        await store.create(new(client="c"))
+        assert [c.client for c in await store.queued(QUEUE)] == ["a", "b", "c", "a"]
+        assert await store.position(first.id) == 1
+
+    async def test_positions_at_depth(self, store: CommandStore) -> None:
+        made = [await store.create(new(client=f"c{n % 7}")) for n in range(700)]
+        places = {one.id: n + 1 for n, one in enumerate(await store.queued(QUEUE))}
+        assert len(places) == 700
+        for one in made[::97]:
+            assert await store.position(one.id) == places[one.id]
+        await store.cancel(made[0].id)
+        assert await store.position(made[350].id) == places[made[350].id] - 1
+        assert await store.position(made[0].id) == 0
+
+    async def test_the_first_wish_to_stop_stands(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        assert await store.cancel(command_id, "time_limit") is CancelAnswer.REQUESTED
+        assert await store.cancel(command_id) is CancelAnswer.REQUESTED
+        found = await store.read(command_id)
+        assert found is not None and found.stop_wish == "time_limit" and found.is_cancel_requested
+        ended = await store.finish(command_id, attempt, Outcome.cancelled())
+        assert ended.state is State.COMPLETED
+        assert ended.result["stop_reason"] == "time_limit"
+
+    async def test_a_wish_that_came_too_late_changes_nothing(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.cancel(command_id, "time_limit")
+        result = {"success": True, "stop_reason": "length"}
+        ended = await store.finish(command_id, attempt, Outcome.of(result))
+        assert ended.state is State.COMPLETED and ended.result["stop_reason"] == "length"
+
+    async def test_a_lease_runs_out_without_a_sign_of_life(self, small_store: CommandStore) -> None:
+        command_id, attempt = await claimed(small_store)
+        await until(small_store.lapsed)
+        assert await small_store.lapsed() == ["worker"]
+        await small_store.renew("worker", 30)
+        assert await small_store.lapsed() == []
+        await small_store.finish(command_id, attempt, Outcome.cancelled())
+
+    async def test_who_holds_nothing_has_no_lease_to_lose(self, small_store: CommandStore) -> None:
+        command_id, attempt = await claimed(small_store)
+        await until(small_store.lapsed)
+        await small_store.requeue(command_id, attempt)
+        assert await small_store.lapsed() == []
+        await small_store.renew("idle", 0.001)
+        await asyncio.sleep(0.01)
+        assert await small_store.lapsed() == []
+
+    async def test_waiting_too_long_is_noticed(self, store: CommandStore) -> None:
+        made = await store.create(new(max_wait_s=0.05))
+        await store.create(new(max_wait_s=60))
+        await store.create(new())
+        await until(store.overdue)
+        assert [c.id for c in await store.overdue()] == [made.id]
+        await store.finish(made.id, None, Outcome.failed("it waited too long"))
+        assert await store.overdue() == []
+
+    async def test_running_too_long_is_noticed_until_the_end(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store, max_wait_s=60, max_run_s=0.05)
+        assert await store.overdue() == []
+        await until(store.overdue)
+        assert [c.id for c in await store.overdue()] == [command_id]
+        await store.cancel(command_id, "time_limit")
+        assert [c.id for c in await store.overdue()] == [command_id]
+        await store.finish(command_id, attempt, Outcome.cancelled())
+        assert await store.overdue() == []
+
+    async def test_stats_count_and_measure(self, store: CommandStore) -> None:
+        empty = await store.stats(QUEUE)
+        assert (empty.waiting, empty.running, empty.mean_run_s) == (0, 0, None)
+        ends = [Outcome.of({"success": True}), Outcome.failed("no"), Outcome.cancelled()]
+        for outcome in ends:
+            command_id, attempt = await claimed(store)
+            await store.finish(command_id, attempt, outcome)
+        await claimed(store)
+        for _ in range(2):
+            waiting = await store.create(new())
+        stats = await store.stats(QUEUE)
+        assert stats.queue == QUEUE
+        assert (stats.waiting, stats.running) == (2, 1)
+        assert (stats.completed, stats.failed, stats.cancelled) == (1, 1, 1)
+        assert stats.mean_run_s is not None and 0 <= stats.mean_run_s < 10
+        assert stats.ended_per_s > 0
+        await store.cancel(waiting.id)
+        after = await store.stats(QUEUE)
+        assert (after.waiting, after.cancelled) == (1, 2)
+
+    async def test_a_key_holds_while_the_first_runs_and_after_its_end(
+        self, store: CommandStore
+    ) -> None:
+        command_id, attempt = await claimed(store, key="k")
+        assert (await store.create(new(key="k"))).id == command_id
+        await store.finish(command_id, attempt, Outcome.of({"success": True}))
+        again = await store.create(new(key="k"))
+        assert again.id == command_id and again.state is State.COMPLETED
+        assert await store.delete(command_id)
+        assert (await store.create(new(key="k"))).id != command_id
+
+    async def test_a_key_used_many_times_at_once_makes_one(self, store: CommandStore) -> None:
+        made = await asyncio.gather(*(store.create(new(key="k")) for _ in range(20)))
+        assert len({one.id for one in made}) == 1
+        assert len(await store.queued(QUEUE)) == 1
+
+    async def test_many_claims_at_once_share_nothing(self, store: CommandStore) -> None:
+        made = {(await store.create(new())).id for _ in range(20)}
+        claims = (store.claim(QUEUE, f"worker {n}", wait_s=0) for n in range(30))
+        taken = [one.id for one in await asyncio.gather(*claims) if one is not None]
+        assert len(taken) == 20 and set(taken) == made
+
+    async def test_of_two_ends_at_once_one_stands(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        outcomes = [Outcome.of({"success": True}), Outcome.failed("no")]
+        ends = await asyncio.gather(
+            *(store.finish(command_id, attempt, one) for one in outcomes), return_exceptions=True
+        )
+        assert sum(isinstance(end, StaleAttempt) for end in ends) == 1
+        stands = await store.read(command_id)
+        assert stands is not None and stands.state.is_terminal

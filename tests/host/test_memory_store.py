@@ -16,7 +16,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def small_store() -> MemoryStore:
-    return MemoryStore(max_queue_length=3)
+    return MemoryStore(max_queue_length=3, first_lease_s=0.05)
 
 
 class TestMemoryStore(StoreSuite):

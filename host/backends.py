@@ -1,0 +1,53 @@
+"""Which store and which switchboard a host works with, by its settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from host.settings import ServerSettings
+from host.store.data_dir import default_data_dir
+from host.store.local import LocalStore
+from host.store.memory import MemoryStore
+from host.store.protocol import CommandStore
+from host.switchboard.memory import MemorySwitchboard
+from host.switchboard.protocol import Switchboard
+
+Backend = tuple[CommandStore, Switchboard]
+
+
+def open_backend(server: ServerSettings, env: Mapping[str, str] = os.environ) -> Backend:
+    """The store that `Server.Store` names, and what belongs to it. Neither is opened yet."""
+    if server.store == "memory":
+        return MemoryStore(keep_s=server.keep_hours * 3600), MemorySwitchboard()
+    if server.store == "local":
+        return _local_store(server, env), MemorySwitchboard()
+    return _redis_backend(server)
+
+
+def data_dir(server: ServerSettings, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the host keeps what outlives it; a relative path begins at the deployment's root."""
+    if server.data_dir is None:
+        return default_data_dir(env)
+    return server.root_path / server.data_dir.expanduser()
+
+
+def _local_store(server: ServerSettings, env: Mapping[str, str]) -> LocalStore:
+    return LocalStore(
+        data_dir(server, env),
+        address=server.url if server.port else "",  # port 0 is chosen later
+        keep_s=server.keep_hours * 3600,
+        max_bytes=int(server.store_max_mb * 2**20),
+        durability=server.durability,
+    )
+
+
+def _redis_backend(server: ServerSettings) -> Backend:
+    # redis-py is slow to load, and seldom needed
+    from host.store.redis import RedisConnections, RedisStore
+    from host.switchboard.redis import RedisSwitchboard
+
+    connections = RedisConnections(server.store)
+    store = RedisStore(connections, keep_s=server.keep_hours * 3600)
+    return store, RedisSwitchboard(connections)
