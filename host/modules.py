@@ -1,4 +1,4 @@
-"""Who serves which queue: the module instances that talk to this host, and their mailboxes.
+"""Who serves which queue: the module instances that talk to this host, and to the others.
 
 Invariant: control (cancel, quit, a question) waits in a mailbox of its own, never behind work.
 """
@@ -8,14 +8,31 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from host.wakeups import Wakeups
+from host.store.protocol import StoreUnavailable
+from host.switchboard.memory import MemorySwitchboard
+from host.switchboard.protocol import Sighting, Switchboard
+from host.wakeups import until_set
 from host.wire import Control, Payload
+from host.work.faults import Faults
 
 ALIVE_S = 45.0  # modules poll every 15 s at the latest: three missed polls, and it is gone
+EXCHANGE_S = 1.0  # how often the hosts tell each other which instances they have seen
+
+_LAUNCHED_HERE = "local-"
+_QUESTION = "ask-"
+
+
+def new_launched_id() -> str:
+    """An id for an instance that this host launches."""
+    return _LAUNCHED_HERE + secrets.token_hex(8)
+
+
+def is_launched_here(instance_id: str) -> bool:
+    """Whether an instance is a process that a host launched on its own machine."""
+    return instance_id.startswith(_LAUNCHED_HERE)
 
 
 class ModuleDidNotAnswer(Exception):
@@ -37,8 +54,10 @@ class Instance:
     first_seen: float = field(default_factory=time.time)
     last_seen: float = field(default_factory=time.time)
     status: dict[str, Any] = field(default_factory=dict)
-    mailbox: deque[Control] = field(default_factory=deque)
+    status_at: float = 0.0  # when it last said how it is
     commands_served: int = 0
+    steps: int = 0  # grows with every text, field or end that it reports
+    faults: Faults = field(default_factory=Faults)
     has_polled: bool = False
     is_quitting: bool = False
     is_exclusive_busy: bool = False  # part 1 only: a long command runs, or may turn out to be one
@@ -51,89 +70,143 @@ class Instance:
         return self.status.get("state") in ("ready", "failed")  # failed: it answers with the reason
 
     @property
+    def has_failed(self) -> bool:
+        """It cannot work, and answers every command with the reason."""
+        return self.status.get("state") == "failed"
+
+    @property
     def is_alive(self) -> bool:
         return time.time() - self.last_seen < ALIVE_S
 
 
 class ModuleRegistry:
-    """All instances by module, and the questions that wait for their answers."""
+    """All instances by module, and what they are told and asked.
 
-    def __init__(self) -> None:
-        self._instances: dict[str, dict[str, Instance]] = {}
-        self._answers: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._mail = Wakeups()
+    Those that speak to other hosts are known as of the last exchange with these.
+    """
+
+    def __init__(self, switchboard: Switchboard | None = None) -> None:
+        self._switchboard: Switchboard = switchboard or MemorySwitchboard()
+        self._instances: dict[str, Instance] = {}
+        self._elsewhere: list[Sighting] = []
+        self._has_news = asyncio.Event()
         self._long_commands: dict[tuple[str, str], bool] = {}
-        self._is_closed = False
+
+    # -- who is there -------------------------------------------------------------------------
 
     def seen(self, module_id: str, instance_id: str, protocol: int) -> Instance:
         """Note a sign of life; the first one makes the instance known."""
-        instances = self._instances.setdefault(module_id.lower(), {})
-        instance = instances.get(instance_id)
+        instance = self._instances.get(instance_id)
         if instance is None:
-            instance = instances[instance_id] = Instance(module_id, instance_id, protocol)
+            instance = Instance(module_id, instance_id, protocol)
+            self._instances[instance_id] = instance
+            self._has_news.set()
         instance.last_seen = time.time()
         return instance
 
+    def tells(self, instance: Instance, status: dict[str, Any]) -> None:
+        """Note what an instance says of itself."""
+        if status.get("state") != instance.status.get("state"):
+            self._has_news.set()
+        instance.status, instance.status_at = status, time.time()
+
     def instances(self, module_id: str) -> list[Instance]:
-        return list(self._instances.get(module_id.lower(), {}).values())
+        """Every instance of a module, with what all hosts together know of it."""
+        known = {
+            one.instance_id: one
+            for one in self._instances.values()
+            if one.module_id.lower() == module_id.lower()
+        }
+        for sighting in self._elsewhere:
+            if sighting.module_id.lower() == module_id.lower():
+                here = known.get(sighting.instance_id)
+                known[sighting.instance_id] = _merged(here, sighting)
+        return list(known.values())
+
+    def is_hopeless(self, instance: Instance) -> bool:
+        """It has failed while another instance of its module has not: that one is to be given what
+        this one would only refuse, and faster than that one can work."""
+        return instance.has_failed and any(
+            one.is_alive and not one.has_failed for one in self.instances(instance.module_id)
+        )
 
     def find(self, instance_id: str) -> Instance | None:
-        for instances in self._instances.values():
-            if instance_id in instances:
-                return instances[instance_id]
-        return None
+        """The instance as this host has seen it, or else as another has."""
+        if instance_id in self._instances:
+            return self._instances[instance_id]
+        elsewhere = (one for one in self._elsewhere if one.instance_id == instance_id)
+        return next((_merged(None, one) for one in elsewhere), None)
 
     def forget(self, module_id: str, instance_id: str) -> None:
         """The process is gone: so is its mailbox."""
-        self._instances.get(module_id.lower(), {}).pop(instance_id, None)
+        self._instances.pop(instance_id, None)
+        self._elsewhere = [one for one in self._elsewhere if one.instance_id != instance_id]
+        self._switchboard.drop(instance_id)
+        self._has_news.set()
 
-    def post(self, instance: Instance, control: Control) -> None:
-        instance.mailbox.append(control)
-        self._mail.wake(instance.instance_id)
+    async def refresh(self) -> None:
+        """Tell the other hosts who is here, and hear who is there. May raise StoreUnavailable."""
+        self._has_news.clear()
+        alive = [_sighting(one) for one in self._instances.values() if one.is_alive]
+        self._elsewhere = await self._switchboard.exchange(alive)
 
-    def post_cancel(self, instance_id: str | None, command_id: str) -> None:
+    async def run(self) -> None:
+        """Exchange with the other hosts until cancelled; at once when there is news."""
+        while True:
+            try:
+                await self.refresh()
+            except StoreUnavailable:  # what was heard last stands until it is too old
+                await asyncio.sleep(EXCHANGE_S)
+            await until_set(self._has_news, EXCHANGE_S)
+
+    # -- what they are told -------------------------------------------------------------------
+
+    async def post(self, instance: Instance, control: Control) -> None:
+        """Put a message into the mailbox of an instance, whichever host it polls."""
+        await self._switchboard.post(instance.instance_id, control)
+
+    async def post_cancel(self, instance_id: str | None, command_id: str) -> None:
         """Tell the instance that runs a command to stop it; nobody there is no error."""
         instance = self.find(instance_id) if instance_id else None
         if instance is not None and instance.protocol >= 2:  # the mirror tells the others
-            self.post(instance, {"type": "cancel", "commandId": command_id})
+            await self.post(instance, {"type": "cancel", "commandId": command_id})
 
     def poke(self, instance: Instance) -> None:
         """Make waiting polls of an instance look again at what they may take."""
-        self._mail.wake(instance.instance_id)
+        self._switchboard.poke(instance.instance_id)
 
     async def wait_for_mail(self, instance: Instance, timeout_s: float) -> None:
         """Return when something came into the mailbox, the instance was poked, or time is over."""
-        if not instance.mailbox and not self._is_closed:
-            await self._mail.wait(instance.instance_id, timeout_s)
+        await self._switchboard.wait(instance.instance_id, timeout_s)
 
-    def take_mail(self, instance: Instance) -> list[Control]:
-        mail = list(instance.mailbox)
-        instance.mailbox.clear()
-        return mail
+    async def take_mail(self, instance: Instance) -> list[Control]:
+        """All that the instance is to be told."""
+        return await self._switchboard.collect(instance.instance_id)
+
+    async def take_one(self, instance: Instance) -> Control | None:
+        """The next thing that the instance is to be told."""
+        mail = await self._switchboard.collect(instance.instance_id, limit=1)
+        return mail[0] if mail else None
+
+    # -- what they are asked ------------------------------------------------------------------
 
     async def ask(self, instance: Instance, payload: Payload, timeout_s: float) -> dict[str, Any]:
         """Put a system command before an instance and wait for its answer.
 
         Raises ModuleDidNotAnswer.
         """
-        reqid = secrets.token_hex(16)
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._answers[reqid] = future
-        self.post(instance, {"type": "request", "reqid": reqid, "payload": payload})
-        try:
-            return await asyncio.wait_for(future, timeout_s)
-        except asyncio.TimeoutError:
-            raise ModuleDidNotAnswer(instance.module_id, payload["command"], timeout_s) from None
-        finally:
-            self._answers.pop(reqid, None)
+        reqid = _QUESTION + secrets.token_hex(16)
+        control: Control = {"type": "request", "reqid": reqid, "payload": payload}
+        answer = await self._switchboard.ask(instance.instance_id, control, timeout_s)
+        if answer is None:
+            raise ModuleDidNotAnswer(instance.module_id, payload["command"], timeout_s)
+        return answer
 
-    def answered(self, reqid: str, answer: dict[str, Any]) -> bool:
+    async def answered(self, reqid: str, answer: dict[str, Any]) -> bool:
         """Hand an answer to whoever asked; False when nobody waits for this id."""
-        future = self._answers.get(reqid)
-        if future is None or future.done():
-            return False
-        future.set_result(answer)
-        return True
+        return reqid.startswith(_QUESTION) and await self._switchboard.answer(reqid, answer)
+
+    # -- what is known of routes --------------------------------------------------------------
 
     def learn(self, queue: str, command: str, is_long: bool) -> None:
         """Remember what the first answer to an unmarked route showed about it."""
@@ -143,7 +216,40 @@ class ModuleRegistry:
         """What is known of an unmarked route; None before its first answer."""
         return self._long_commands.get((queue, command))
 
-    def close(self) -> None:
+    async def open(self) -> None:
+        """Take hold of the switchboard."""
+        await self._switchboard.open()
+
+    async def close(self) -> None:
         """Release every waiting poll."""
-        self._is_closed = True
-        self._mail.wake_all()
+        await self._switchboard.close()
+
+
+def _sighting(instance: Instance) -> Sighting:
+    return Sighting(
+        module_id=instance.module_id,
+        instance_id=instance.instance_id,
+        protocol=instance.protocol,
+        first_seen=instance.first_seen,
+        last_seen=instance.last_seen,
+        status=instance.status,
+        status_at=instance.status_at,
+        commands_served=instance.commands_served,
+        has_polled=instance.has_polled,
+    )
+
+
+def _merged(here: Instance | None, there: Sighting) -> Instance:
+    """What this host and another know of an instance that both have seen."""
+    if here is None:
+        return Instance(**vars(there))
+    newer = here if here.status_at >= there.status_at else there
+    return replace(
+        here,
+        first_seen=min(here.first_seen, there.first_seen),
+        last_seen=max(here.last_seen, there.last_seen),
+        status=newer.status,
+        status_at=newer.status_at,
+        commands_served=here.commands_served + there.commands_served,
+        has_polled=here.has_polled or there.has_polled,
+    )

@@ -1,0 +1,39 @@
+"""What the store and the switchboard of one host share: a link for calls, and a subscriber."""
+
+from __future__ import annotations
+
+from host.store.redis.link import PATIENCE_S, RedisLink
+from host.store.redis.subscriber import Subscriber
+
+
+class RedisConnections:
+    """Two connections to Redis, open from the first `open` until as many `close`.
+
+    `url` is redis://, rediss:// (TLS) or unix://, with user and password where they are asked for.
+    `namespace` begins every key: hosts of one namespace share everything.
+    """
+
+    def __init__(
+        self, url: str, *, namespace: str = "llamachat", patience_s: float = PATIENCE_S
+    ) -> None:
+        self.link = RedisLink(url, namespace=namespace, patience_s=patience_s)
+        self.subscriber = Subscriber(self.link)
+        self._users = 0
+
+    async def open(self) -> None:
+        """Connect. Raises StoreUnavailable."""
+        if self._users == 0:
+            await self.link.open()
+            await self.subscriber.open()
+        self._users += 1
+
+    async def close(self) -> None:
+        """Hang up, when nobody else uses them."""
+        self._users -= 1
+        if self._users == 0:
+            await self.subscriber.close()
+            await self.link.close()
+
+    def channel(self, kind: str, name: str) -> str:
+        """Where the scripts publish what changes."""
+        return f"{self.link.prefix}{kind}:{name}"

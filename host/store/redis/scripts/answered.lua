@@ -1,0 +1,2 @@
+-- The answer to a question, once.
+return call('GETDEL', key('answer', ARGV[3]))

@@ -1,0 +1,366 @@
+"""Commands on a Redis that any number of hosts share.
+
+Invariants: every operation is one script, so it is whole or has not happened; each is safe to try
+again after its answer got lost (link.py); nothing a host remembers decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from host.commands import (
+    CancelAnswer,
+    Command,
+    IllegalMove,
+    NewCommand,
+    Outcome,
+    StaleAttempt,
+    State,
+    UnknownCommand,
+)
+from host.store.protocol import QueueFull, QueueStats, StoreUnavailable
+from host.store.redis.connections import RedisConnections
+from host.store.redis.line import Line
+from host.store.redis.records import NOTHING, Known, Records
+from host.store.redis.scripts import script
+from host.store.redis.subscriber import Ear
+
+FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
+LOOK_AGAIN_S = 30.0  # waiters are woken; this is for what nobody has thought of
+AWAY_PAUSE_S = 0.5  # between the tries of a waiter while Redis is away
+BATCH = 100
+
+
+class RedisStore:
+    """The store that hosts share. `keep_s`: how long ended commands stay readable.
+
+    `max_queue_length` holds for commands that name no limit; None: there is none.
+    """
+
+    is_kept = True
+    is_shared = True
+
+    def __init__(
+        self,
+        connections: RedisConnections,
+        *,
+        keep_s: float = 24 * 3600,
+        max_queue_length: int | None = None,
+        first_lease_s: float = FIRST_LEASE_S,
+    ) -> None:
+        self._connections = connections
+        self._link = connections.link
+        self._subscriber = connections.subscriber
+        self._keep_s = max(1, round(keep_s))
+        self._max_queue_length = max_queue_length
+        self._first_lease_s = first_lease_s
+        self._records = Records()
+        self._unanswered: dict[tuple[str, str], str] = {}  # (queue, worker): attempt
+        self._held: dict[str, list[str]] = {}  # by worker, as last seen: what to name as known
+        self._is_closed = False
+        self._link.add_greeting(self._greet)
+
+    async def open(self) -> None:
+        """Connect, and give every worker time to say that it lives. Raises StoreUnavailable."""
+        await self._connections.open()
+
+    async def _greet(self, line: Line) -> None:
+        """After every connection: leases that nobody could renew meanwhile are given anew.
+
+        What is remembered may be newer than what a server kept whose machine went down.
+        """
+        self._records.clear()
+        code = script("grace").source
+        with contextlib.suppress(ResponseError):  # a full server cannot; it can still be read
+            await line.ask("EVAL", code, "0", self._link.prefix, "0", self._first_lease_s)
+
+    async def create(self, new: NewCommand) -> Command:
+        command = Command.create(new)
+        payload = dict(new.payload)
+        files = payload.pop("files", None)
+        length = new.max_queue_length
+        if length is None:
+            length = self._max_queue_length
+        answer = await self._link.call(
+            "create",
+            command.id,
+            new.queue,
+            new.module_id,
+            new.name,
+            new.client,
+            {True: "1", False: "0", None: ""}[new.is_long],
+            new.idempotency_key or "",
+            "" if length is None else length,
+            _optional(new.max_wait_s),
+            _optional(new.max_run_s),
+            json.dumps(payload),
+            json.dumps(files) if files else "",
+        )
+        if answer[0] == b"full":
+            raise QueueFull(new.queue, answer[1])
+        if answer[0] == b"old":
+            return self._shown(answer[1].decode(), answer[2:])
+        command.turn, command.number = float(answer[1]), answer[2]
+        command.created_at = float(answer[3])
+        return command
+
+    async def claim(
+        self, queue: str, worker: str, *, wait_s: float, is_long_allowed: bool = True
+    ) -> Command | None:
+        wanted = _Claim(queue, worker, is_long_allowed)
+        if wait_s <= 0:
+            return None if self._is_closed else await self._claim(wanted)
+        async with self._subscriber.listening(self._connections.channel("queue", queue)) as ear:
+            waiting = _Wait(ear, wait_s)
+            while not self._is_closed:
+                try:
+                    command = await self._claim(wanted)
+                    if command is not None:
+                        return command
+                except StoreUnavailable:
+                    if not await waiting.has_paused():
+                        raise
+                else:
+                    if not await waiting.has_rung():
+                        return None
+        return None
+
+    async def _claim(self, wanted: _Claim) -> Command | None:
+        """One try. When it is cancelled, what it has claimed goes back before it ends."""
+        asking = asyncio.create_task(self._ask_claim(wanted))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            await asyncio.wait((asking,))
+            with contextlib.suppress(StoreUnavailable):  # its lease will run out
+                command = asking.result()
+                if command is not None:
+                    await self.requeue(command.id, command.attempt or "")
+            raise
+
+    async def _ask_claim(self, wanted: _Claim) -> Command | None:
+        """A claim without an answer is asked for again, under its attempt, by the next one."""
+        place = (wanted.queue, wanted.worker)
+        attempt = self._unanswered.pop(place, None)
+        is_retry = attempt is not None
+        attempt = attempt or secrets.token_hex(8)
+        try:
+            view = await self._link.call(
+                "claim",
+                *place,
+                attempt,
+                "1" if wanted.is_long_allowed else "0",
+                self._first_lease_s,
+                is_retry=is_retry,
+            )
+        except StoreUnavailable:
+            self._unanswered[place] = attempt
+            raise
+        return self._shown(view[0].decode(), view[1:]) if view else None
+
+    async def append(
+        self, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
+    ) -> int:
+        pairs = [json.dumps(one) for pair in fields.items() for one in pair]
+        raw = text.encode("utf-8", "surrogatepass")
+        answer = await self._link.call(
+            "append", command_id, attempt, offset, raw, len(text), *pairs
+        )
+        _raise_wrong(command_id, answer)
+        return int(answer)
+
+    async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
+        return await self._finish(command_id, attempt, outcome, "")
+
+    async def _finish(
+        self, command_id: str, attempt: str | None, outcome: Outcome, for_wish: str
+    ) -> Command:
+        known = self._records.known(command_id)
+        reply = outcome.result.get("reply")
+        has_reply = isinstance(reply, str)
+        answer = await self._link.call(
+            "finish",
+            command_id,
+            attempt or "",
+            outcome.state.value,
+            json.dumps(outcome.result, default=str),
+            str(reply).encode("utf-8", "surrogatepass") if has_reply else b"",
+            len(str(reply)) if has_reply else "",
+            for_wish,
+            self._keep_s,
+            secrets.token_hex(8),
+            known.version,
+            known.text_bytes,
+        )
+        _raise_wrong(command_id, answer)
+        if answer[0] == b"wish":
+            wish = answer[1].decode()
+            return await self._finish(command_id, attempt, outcome.as_wished(wish), wish)
+        return self._shown(command_id, answer, known)
+
+    async def requeue(self, command_id: str, attempt: str) -> Command:
+        known = self._records.known(command_id)
+        answer = await self._link.call(
+            "requeue", command_id, attempt, known.version, known.text_bytes
+        )
+        _raise_wrong(command_id, answer)
+        return self._shown(command_id, answer, known)
+
+    async def adopt(self, command_id: str) -> None:
+        if not await self._link.call("adopt", command_id):
+            raise UnknownCommand(command_id)
+
+    async def cancel(self, command_id: str, wish: str = "cancelled") -> CancelAnswer:
+        result = json.dumps(Outcome.cancelled().result)
+        answer = await self._link.call("cancel", command_id, wish, result, self._keep_s)
+        return CancelAnswer(answer.decode())
+
+    async def read(self, command_id: str) -> Command | None:
+        known = self._records.known(command_id)
+        view = await self._link.call("read", command_id, known.version, known.text_bytes)
+        return self._records.read(command_id, view, known)
+
+    async def position(self, command_id: str) -> int:
+        return int(await self._link.call("position", command_id))
+
+    async def delete(self, command_id: str) -> bool:
+        is_gone = bool(await self._link.call("delete", command_id))
+        if is_gone:
+            self._records.forget(command_id)
+        return is_gone
+
+    async def wait(self, command_id: str, version: int, timeout_s: float) -> Command | None:
+        async with self._subscriber.listening(self._connections.channel("c", command_id)) as ear:
+            waiting = _Wait(ear, timeout_s)
+            while not self._is_closed:
+                try:
+                    command = await self.read(command_id)
+                except StoreUnavailable:
+                    if not await waiting.has_paused():
+                        raise
+                    continue
+                if command is None or command.version > version or not await waiting.has_rung():
+                    return command
+        return self._records.known(command_id).command
+
+    async def queued(self, queue: str) -> list[Command]:
+        return await self._all(await self._link.call("queued", queue))
+
+    async def overdue(self) -> list[Command]:
+        return await self._all(await self._link.call("overdue"))
+
+    async def _all(self, ids: list[bytes]) -> list[Command]:
+        found = []
+        for start in range(0, len(ids), BATCH):
+            names = [one.decode() for one in ids[start : start + BATCH]]
+            views = await self._link.call("views", *names)
+            found += [self._records.read(*one) for one in zip(names, views, strict=True)]
+        return [one for one in found if one is not None]
+
+    async def running(self, worker: str) -> list[Command]:
+        known = {one: self._records.known(one) for one in self._held.get(worker, ())}
+        told = [x for name, one in known.items() for x in (name, one.version, one.text_bytes)]
+        answer = await self._link.call("running", worker, *told)
+        found = []
+        for raw, view in zip(answer[::2], answer[1::2], strict=True):
+            command = self._records.read(raw.decode(), view, known.get(raw.decode(), NOTHING))
+            if command is not None:
+                found.append(command)
+        self._held.pop(worker, None)
+        if found:
+            self._held[worker] = [command.id for command in found]
+        return found
+
+    async def workers(self) -> list[str]:
+        return _texts(await self._link.call("holders", "0"))
+
+    async def renew(self, worker: str, lease_s: float) -> None:
+        await self._link.call("renew", worker, lease_s)
+
+    async def lapsed(self) -> list[str]:
+        return _texts(await self._link.call("holders", "1"))
+
+    async def stats(self, queue: str) -> QueueStats:
+        found = await self._link.call("stats", queue)
+        ends, since_s = found[6], float(found[7] or 0)
+        return QueueStats(
+            queue=queue,
+            waiting=found[0],
+            running=found[1],
+            completed=int(found[2] or 0),
+            cancelled=int(found[3] or 0),
+            failed=int(found[4] or 0),
+            mean_run_s=float(found[5]) if found[5] else None,
+            ended_per_s=(ends - 1) / max(1e-3, since_s) if ends >= 2 else 0.0,
+        )
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._subscriber.ring_all()
+        await self._connections.close()
+
+    def _shown(self, command_id: str, view: list[Any], known: Known = NOTHING) -> Command:
+        command = self._records.read(command_id, view, known)
+        if command is None:
+            raise UnknownCommand(command_id)
+        return command
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What a claim asks for."""
+
+    queue: str
+    worker: str
+    is_long_allowed: bool
+
+
+class _Wait:
+    """The time that somebody waits for a change."""
+
+    def __init__(self, ear: Ear, timeout_s: float) -> None:
+        self._ear = ear
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + timeout_s
+
+    @property
+    def _left_s(self) -> float:
+        return self._ends_at - self._loop.time()
+
+    async def has_rung(self) -> bool:
+        """True when it is time to look again; False when the time is over."""
+        if self._left_s <= 0:
+            return False
+        return await self._ear.wait(min(self._left_s, LOOK_AGAIN_S)) or self._left_s > 0
+
+    async def has_paused(self) -> bool:
+        """Pause while Redis is away; False when the time is over."""
+        if self._left_s <= 0:
+            return False
+        await asyncio.sleep(min(self._left_s, AWAY_PAUSE_S))
+        return True
+
+
+def _raise_wrong(command_id: str, answer: Any) -> None:
+    if answer == b"unknown":
+        raise UnknownCommand(command_id)
+    if answer == b"stale":
+        raise StaleAttempt(command_id)
+    if answer == b"illegal":
+        raise IllegalMove(command_id, State.RUNNING, State.QUEUED)
+
+
+def _optional(seconds: float | None) -> float | str:
+    return "" if seconds is None else seconds
+
+
+def _texts(raw: list[bytes]) -> list[str]:
+    return [one.decode("utf-8", "surrogatepass") for one in raw]

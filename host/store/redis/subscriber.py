@@ -1,0 +1,171 @@
+"""Wake-ups from Redis: one connection listens on every channel that somebody here waits on.
+
+Invariant: whoever has begun to listen misses nothing that is published from then on; after a lost
+connection every waiter is woken, for it may have missed something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from host.store.redis.errors import LineLost, plain_words
+from host.store.redis.line import Line
+from host.store.redis.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, RedisLink
+from host.wakeups import until_set
+
+_log = logging.getLogger(__name__)
+
+CONFIRM_S = 1.0  # how long a listener waits for Redis to say that it is heard
+TEND_S = 5.0  # how often the connection is tried, and idle channels are left
+LINGER_S = 10.0  # a channel that nobody listens to any more stays subscribed for this long
+SILENCE_S = 15.0  # three tries without an answer: the connection is dead
+
+
+class Ear:
+    """One listener on one channel. What rings before it waits is not lost."""
+
+    def __init__(self) -> None:
+        self._has_rung = False
+        self._future: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Something was published."""
+        self._has_rung = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True when it has rung since the last wait, False when the time was over."""
+        if not self._has_rung:
+            self._future = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait((self._future,), timeout=timeout_s)
+            finally:
+                self._future.cancel()
+                self._future = None
+        has_rung, self._has_rung = self._has_rung, False
+        return has_rung
+
+
+@dataclass
+class _Channel:
+    idle_since: float
+    ears: set[Ear] = field(default_factory=set)
+    is_heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ring(self) -> None:
+        for ear in self.ears:
+            ear.ring()
+
+
+class Subscriber:
+    """Listens for a whole host."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._line: Line | None = None
+        self._channels: dict[bytes, _Channel] = {}
+        self._heard_at = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Begin; a Redis that is away is waited for."""
+        self._tasks = [asyncio.create_task(job) for job in (self._keep(), self._tend())]
+
+    async def close(self) -> None:
+        """Wake every listener and hang up."""
+        self.ring_all()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._line is not None:
+            await self._line.close()
+
+    def ring_all(self) -> None:
+        """Make everybody look again, those too who are not heard yet."""
+        for channel in self._channels.values():
+            channel.is_heard.set()
+            channel.ring()
+
+    def ring(self, name: str) -> None:
+        """Make those who listen here look again, as if something had been published."""
+        channel = self._channels.get(name.encode("utf-8", "surrogatepass"))
+        if channel is not None:
+            channel.ring()
+
+    @asynccontextmanager
+    async def listening(self, name: str) -> AsyncIterator[Ear]:
+        """An ear on a channel; what is published once this is entered rings it."""
+        raw = name.encode("utf-8", "surrogatepass")
+        channel = self._channels.get(raw)
+        if channel is None:
+            channel = self._channels[raw] = _Channel(asyncio.get_running_loop().time())
+            if self._line is not None:
+                self._line.tell("SUBSCRIBE", raw)
+        if not channel.is_heard.is_set():  # while Redis is away: all are woken when it is back
+            await until_set(channel.is_heard, CONFIRM_S)
+        ear = Ear()
+        channel.ears.add(ear)
+        try:
+            yield ear
+        finally:
+            channel.ears.discard(ear)
+            channel.idle_since = asyncio.get_running_loop().time()
+
+    def _take(self, message: Any) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        channel = self._channels.get(message[1]) if isinstance(message, list) else None
+        if channel is None:
+            return
+        if message[0] == b"subscribe":
+            channel.is_heard.set()
+        if message[0] in (b"subscribe", b"message"):
+            channel.ring()
+
+    async def _keep(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                self._line = line = await self._link.new_line(on_push=self._take)
+                pause_s = FIRST_PAUSE_S
+                self._heard_at = asyncio.get_running_loop().time()
+                if self._channels:
+                    line.tell("SUBSCRIBE", *self._channels)
+                await line.lost.wait()
+                self._line = None
+                for channel in self._channels.values():
+                    channel.is_heard.clear()
+                await line.close()
+                await asyncio.sleep(FIRST_PAUSE_S)
+            except (RedisError, LineLost, OSError) as error:
+                _log.debug("cannot listen to Redis: %s", plain_words(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _tend(self) -> None:
+        """Leave channels that nobody listens to, and see that the connection lives."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            now, line = asyncio.get_running_loop().time(), self._line
+            if line is None:
+                continue
+            if now - self._heard_at > SILENCE_S:
+                line.lost.set()
+                continue
+            line.tell("PING")
+            idle = [name for name, one in self._channels.items() if _is_idle(one, now)]
+            for name in idle:
+                del self._channels[name]
+            if idle:
+                line.tell("UNSUBSCRIBE", *idle)
+
+
+def _is_idle(channel: _Channel, now: float) -> bool:
+    return not channel.ears and channel.is_heard.is_set() and now - channel.idle_since > LINGER_S

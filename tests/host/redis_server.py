@@ -1,0 +1,107 @@
+"""A real redis-server of a test's own: a free port or a socket, files in a temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
+START_S = 20.0
+MISSING = "no redis-server or valkey-server on the PATH: install one (apt install redis-server)"
+
+
+class RedisServer:
+    """Started and stopped at will; what it was told survives in its append-only file."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        if BINARY is None:
+            pytest.skip(MISSING)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        assert BINARY is not None
+        with open(self.folder / "redis.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(BINARY, "--port", str(self.port), "--bind", "127.0.0.1"),
+                    *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
+                    *("--appendfsync", "always", *self._options),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        self._until_it_answers()
+
+    def _until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert self._process is not None and self._process.poll() is None, self.said()
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as link:
+                    link.sendall(b"PING\r\n")
+                    if link.recv(100)[:5] in (b"+PONG", b"-NOAU"):
+                        return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"redis-server does not answer:\n{self.said()}")
+
+    def stop(self) -> None:
+        """As an operator would: it ends in order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_S)
+            self._process = None
+
+    def kill(self) -> None:
+        """As the kernel would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(START_S)
+            self._process = None
+
+    def pause(self) -> None:
+        """Make it answer nobody, without hanging up."""
+        self._signal("STOP")
+
+    def go_on(self) -> None:
+        """Let it answer again."""
+        self._signal("CONT")
+
+    def _signal(self, name: str) -> None:
+        assert self._process is not None
+        subprocess.run(["kill", f"-{name}", str(self._process.pid)], check=True)
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self.folder / "redis.log").read_text(errors="replace")[-3000:]
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A running server, gone afterwards."""
+    server = RedisServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
