@@ -11,25 +11,34 @@ from typing import Any
 
 from aiohttp import web
 
+from host.backends import open_backend
 from host.logs import LogRing
-from host.modules import Instance, ModuleRegistry
+from host.modules import Instance, ModuleRegistry, is_launched_here
 from host.overview import ModuleOverview
-from host.routes import Route, RouteTable
-from host.settings import ServerSettings, Settings
-from host.store.memory import MemoryStore
-from host.store.protocol import CommandStore
-from host.supervision import Hooks, ModuleProcessState, ModuleStatus, Timing
-from host.supervisor import Supervisor
-from host.web.clients import ClientApi
-from host.web.errors import error_replies
+from host.processes.liveness import Sign
+from host.processes.supervision import Hooks, ModuleProcessState, ModuleStatus, Timing
+from host.processes.supervisor import Supervisor
+from host.routes import QueueLimits, Route, RouteTable
+from host.settings import LaunchSettings, ServerSettings, Settings
+from host.store.protocol import CommandStore, StoreUnavailable
+from host.switchboard.protocol import Switchboard
+from host.web.clients import ClientApi, Reception
+from host.web.errors import answering
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
+from host.web.identity import Clients, Door
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
-from host.work import WorkDesk
+from host.web.stats import add_stats_routes
+from host.work.desk import WorkDesk
+from host.work.draining import Draining
+from host.work.leases import LeaseTerms
+from host.work.load import LoadWatch
+from host.work.stats import HostStats
+from host.work.sweeper import Sweeper
 
-SHUTDOWN_S = 0.5  # for requests that are still being answered when the host stops
+SHUTDOWN_S = 0.2  # for requests that are still being answered when the host stops
 
 _LEFT_ALONE = {ModuleStatus.CRASHED, ModuleStatus.FAILED_START, ModuleStatus.STOPPED}
 
@@ -52,6 +61,8 @@ class Host:
         settings: Settings,
         *,
         store: CommandStore | None = None,
+        switchboard: Switchboard | None = None,
+        leases: LeaseTerms | None = None,
         timing: Timing | None = None,
         base_env: Mapping[str, str] | None = None,
     ) -> None:
@@ -60,9 +71,13 @@ class Host:
         self._base_env = base_env
         self.server = settings.server
         self.log = LogRing()
-        self.store: CommandStore = store or MemoryStore()
-        self.registry = ModuleRegistry()
-        self.desk = WorkDesk(self.store, self.registry)
+        own_store, own_switchboard = open_backend(settings.server)
+        self.store: CommandStore = store or own_store
+        self.registry = ModuleRegistry(switchboard or own_switchboard)
+        self.desk = WorkDesk(self.store, self.registry, leases or LeaseTerms())
+        self.draining = Draining(self.store, self.desk.claims, self._running, self.log)
+        self.sweeper = Sweeper(self.store, self.registry, self.desk, self._abandoned, self.log)
+        self._is_stopping = False
         self.supervisor: Supervisor
         self._overview: ModuleOverview
         self._runner: web.AppRunner | None = None
@@ -73,8 +88,16 @@ class Host:
         return self.server.url
 
     async def start(self) -> None:
-        """Listen, then launch the modules. Raises PortInUse, OSError for an address not here."""
+        """Listen, open the store, then launch the modules.
+
+        Raises PortInUse, OSError for an address not here, StoreLocked, StoreUnavailable.
+        """
         listener = self._bind()
+        try:
+            await self._open_store()
+        except BaseException:
+            listener.close()
+            raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
         self._supervise()
         self._runner = web.AppRunner(
@@ -82,19 +105,41 @@ class Host:
         )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+        self._spawn(self.registry.run())
+        self._spawn(self.sweeper.run())
         self._spawn(self.supervisor.start_all())
+
+    async def _open_store(self) -> None:
+        await self.store.open()
+        await self.registry.open()
+        if self.store.is_shared:  # the modules of other hosts are none of this one's business
+            return
+        workers = [one for one in await self.store.workers() if is_launched_here(one)]
+        queues = {module.queue for module in self._settings.modules}
+        await self.desk.endings.host_restarted(workers, queues)
 
     async def stop(self) -> None:
         """Stop the modules, end every waiting request, close the store."""
+        self._is_stopping = True
+        self.desk.claims.close()
         await self.supervisor.stop_all()
-        self.registry.close()
+        await self.draining.close()
         await self.desk.close()
-        await self.store.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._runner is not None:
+        await self.registry.close()
+        if self._runner is not None:  # before the store: a client that leaves takes its command
             await self._runner.cleanup()
+        await self.store.close()
+
+    async def _running(self) -> int:
+        """How many commands only this host, or a module that it launched, can bring to an end."""
+        if not self.store.is_shared:
+            queues = {module.queue for module in self._settings.modules}
+            return sum([(await self.store.stats(queue)).running for queue in queues])
+        held = [len(await self.store.running(worker)) for worker in self._overview.all_launched()]
+        return max(sum(held), self.desk.mirrors)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.server.host else socket.AF_INET
@@ -108,7 +153,7 @@ class Host:
     def _supervise(self) -> None:
         hooks = Hooks(
             request_quit=self._request_quit,
-            on_exit=self.desk.instance_gone,
+            on_exit=self._instance_gone,
             on_state=self._state_changed,
         )
         settings = self._settings
@@ -129,23 +174,33 @@ class Host:
 
     def _web_app(self) -> web.Application:
         app = web.Application(
-            middlewares=[error_replies, guard(self.server.allowed_hosts)],
+            middlewares=[answering(guard(self.server.allowed_hosts))],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
-        add_operator_routes(app, self.log, self._overview.statuses)
+        load = LoadWatch(self.store, self.registry, self._modules_by_queue())
+        door = Door(self.server.module_token)
+        stats = HostStats(
+            self._settings, self.store, self.registry, load, self._overview, self.draining
+        )
+        add_operator_routes(app, self.log, self._overview.statuses, self.draining)
+        add_stats_routes(app, stats, self.draining, door)
         add_explorer_routes(app, self._pages)
         ModuleApi(
-            self.desk, self.registry, self.log, self._overview.launched, self._seen
+            self.desk, self.registry, self.log, self._overview.launched, self._seen, door
         ).add_routes(app)
-        add_event_routes(app, self.store)
-        ClientApi(
-            self.store,
-            self.registry,
-            self._routes(),
-            self._overview.module_ids,
-            self._overview.unavailable,
-        ).add_routes(app)
+        add_event_routes(app, self.store, load)
+        reception = Reception(
+            routes=self._routes(),
+            module_ids=self._overview.module_ids(),
+            unavailable=self._overview.unavailable,
+            closed=self.draining.refusal,
+            clients=Clients(self.server.trusted_proxies),
+        )
+        ClientApi(self.store, self.registry, load, reception).add_routes(app)
         return app
+
+    def _modules_by_queue(self) -> dict[str, str]:
+        return {module.queue: module.id for module in self._settings.modules}
 
     def _routes(self) -> RouteTable:
         table = RouteTable()
@@ -160,6 +215,7 @@ class Host:
                         command=route.command,
                         is_long=route.long_process,
                         inputs=route.inputs,
+                        limits=_limits(module.launch),
                     )
                 )
         return table
@@ -171,21 +227,40 @@ class Host:
         ]
 
     def _seen(self, instance: Instance) -> None:
+        module_id, instance_id = instance.module_id, instance.instance_id
+        self.supervisor.mark_seen(module_id, instance_id, Sign.of(instance))
         if instance.is_ready:
-            self.supervisor.mark_ready(instance.module_id, instance.instance_id)
-        else:
-            self.supervisor.mark_seen(instance.module_id, instance.instance_id)
+            self.supervisor.mark_ready(module_id, instance_id)
+        if instance.protocol >= 2 and self.store.is_shared:  # it drains when this host dies
+            self.supervisor.watches_itself(module_id, instance_id)
 
     async def _request_quit(self, module_id: str, instance_id: str) -> None:
         instance = self.registry.find(instance_id)
         if instance is not None:
-            self.registry.post(instance, {"type": "quit"})
+            with suppress(StoreUnavailable):  # the stop's next step is a signal
+                await self.registry.post(instance, {"type": "quit"})
+
+    async def _instance_gone(self, module_id: str, instance_id: str, reason: str) -> None:
+        try:
+            await self.desk.instance_gone(module_id, instance_id, reason)
+        except StoreUnavailable as error:  # its lease runs out: the sweep does it later
+            self.log.add(f"what {instance_id} ran is not ended yet: {error}", category="host")
 
     def _state_changed(self, module_id: str, state: ModuleProcessState) -> None:
-        reason = self._overview.unavailable(module_id)
-        if state.status in _LEFT_ALONE and reason is not None:
-            queue = next(m.queue for m in self._settings.modules if m.id == module_id)
-            self._spawn(self.desk.module_gone(queue, reason))
+        if state.status in _LEFT_ALONE:
+            self._spawn(self.sweeper.sweep())
+
+    def _abandoned(self) -> dict[str, str]:
+        """Queues whose module will not come, and why. On a shared store another host's may, and
+        when this host stops, the next host's: what waits is kept for them."""
+        if self._is_stopping or self.store.is_shared:
+            return {}
+        return {
+            module.queue: reason
+            for module in self._settings.modules
+            if self.supervisor.state(module.id).status in _LEFT_ALONE
+            and (reason := self._overview.unavailable(module.id)) is not None
+        }
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
@@ -193,10 +268,22 @@ class Host:
         task.add_done_callback(self._tasks.discard)
 
 
+def _limits(launch: LaunchSettings) -> QueueLimits:
+    return QueueLimits(
+        max_length=launch.max_queue_length,
+        max_wait_s=launch.max_wait_s or None,
+        max_run_s=launch.max_run_s or None,
+    )
+
+
 async def serve_until(host: Host, stop: asyncio.Event) -> None:
-    """Run a started host until `stop` is set; whatever ends the wait, the host is stopped."""
+    """Run a started host until `stop` is set, or it is drained; whatever ends the wait, the host
+    is stopped."""
+    ends = [asyncio.ensure_future(event.wait()) for event in (stop, host.draining.done)]
     try:
         with suppress(asyncio.CancelledError):
-            await stop.wait()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for end in ends:
+            end.cancel()
         await host.stop()

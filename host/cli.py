@@ -1,23 +1,32 @@
-"""The command `llamachat`: serve, ask, status, models, package."""
+"""The command `llamachat`: serve, ask, status, drain, module, models, package."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from host import __version__
 from host.app import Host, PortInUse, serve_until
 from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, ask
+from host.backends import data_dir
 from host.client import HostClient, HostError
+from host.drain import drain
+from host.log_files import LogFiles
+from host.logs import LogRing
 from host.packaging import PackageError, package_module
+from host.processes.priority import let_models_compute
+from host.processes.supervisor import UnknownModule
+from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
 from host.settings import (
     ModuleSettings,
     Settings,
@@ -26,7 +35,8 @@ from host.settings import (
     module_environment,
     module_python,
 )
-from host.supervisor import UnknownModule
+from host.settings.schema import PER_GPU, Instances, store_name
+from host.store.protocol import StoreLocked, StoreUnavailable
 
 DEFAULT_URL = "http://127.0.0.1:32168"
 CHAT_MODULE = "LlamaChat"
@@ -37,7 +47,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except (SettingsError, UnknownModule, PortInUse, PackageError, HostError, OSError) as error:
+    except (
+        SettingsError,
+        UnknownModule,
+        PortInUse,
+        PackageError,
+        HostError,
+        ModuleGaveUp,
+        StoreLocked,
+        StoreUnavailable,
+        OSError,
+    ) as error:
         print(f"llamachat: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -54,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_root(serve)
     serve.add_argument("--host", help="address to listen on (default: the settings' 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on (default: the settings' 32168)")
+    serve.add_argument(
+        "--store",
+        type=_store,
+        help='where commands live: "local" (the default), "memory", or an address: redis://...',
+    )
+    serve.add_argument(
+        "--data-dir",
+        type=lambda text: Path(text).expanduser().absolute(),
+        help="where the local store keeps them (default: the settings', or your user's data)",
+    )
     serve.add_argument("--verbose", action="store_true", help="log everything, not just the news")
     serve.set_defaults(run=_serve)
 
@@ -72,6 +102,31 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show a running host's modules")
     status.add_argument("--url", default=DEFAULT_URL, help="the host to ask (%(default)s)")
     status.set_defaults(run=_status)
+
+    drain_it = commands.add_parser("drain", help="let what runs on a host finish, then end it")
+    drain_it.add_argument("--url", default=DEFAULT_URL, help="the host to end (%(default)s)")
+    drain_it.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
+    drain_it.set_defaults(run=_drain)
+
+    module = commands.add_parser("module", help="run a module here for a host on another machine")
+    module.add_argument("module", help="the module's id, such as LlamaChat")
+    module.add_argument(
+        "--host",
+        action="append",
+        required=True,
+        metavar="URL",
+        help="the host; name several when they share a store",
+    )
+    module.add_argument(
+        "--token",
+        default=os.environ.get("CPAI_API_TOKEN", ""),
+        help="the host's Server.ModuleToken (default: the variable CPAI_API_TOKEN)",
+    )
+    module.add_argument(
+        "--instances", type=_instances, help='a number, or "per-gpu" (default: as set)'
+    )
+    _add_root(module)
+    module.set_defaults(run=_run_module)
 
     models = commands.add_parser("models", help="list the models by name, or install and use one")
     models.add_argument("name", nargs="?", help="the model to install and use (default: list them)")
@@ -95,14 +150,28 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _log_to_console(level: int) -> None:
+    format_ = "%(asctime)s %(levelname)-7s %(message)s"
+    logging.basicConfig(level=level, format=format_, stream=sys.stderr)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        stream=sys.stderr,
+    _log_to_console(logging.DEBUG if arguments.verbose else logging.INFO)
+    settings = _settings(
+        arguments.root,
+        host=arguments.host,
+        port=arguments.port,
+        store=arguments.store,
+        data_dir=arguments.data_dir,
     )
-    settings = _settings(arguments.root, host=arguments.host, port=arguments.port)
     return asyncio.run(_serve_settings(settings))
+
+
+def _store(text: str) -> str:
+    try:
+        return store_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _settings(root: Path, **overrides: Any) -> Settings:
@@ -113,16 +182,51 @@ def _settings(root: Path, **overrides: Any) -> Settings:
 
 
 async def _serve_settings(settings: Settings) -> int:
+    stop = _stop_event()
+    let_models_compute()
+    host = Host(settings)
+    with _log_in_files(settings, host.log):
+        await host.start()
+        _collect_less()
+        print(_greeting(host.url), flush=True)
+        await serve_until(host, stop)
+    return 0
+
+
+@contextmanager
+def _log_in_files(settings: Settings, log: LogRing) -> Iterator[None]:
+    """The log in files under the data directory, for as long as the host runs."""
+    folder = data_dir(settings.server) / "logs"
+    try:
+        files = LogFiles(folder, [module.id for module in settings.modules])
+    except OSError as error:
+        log.add(f"no log files in {folder}: {error}", level="warning", category="host")
+        yield
+        return
+    log.sinks.append(files.write)
+    logging.getLogger().addHandler(files.host)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(files.host)
+        files.close()
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by Ctrl-C, SIGTERM, and by the end of the terminal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed
         if hasattr(signal, name) and sys.platform != "win32":
             loop.add_signal_handler(getattr(signal, name), stop.set)
-    host = Host(settings)
-    await host.start()
-    print(_greeting(host.url), flush=True)
-    await serve_until(host, stop)
-    return 0
+    return stop
+
+
+def _collect_less() -> None:
+    """A host keeps thousands of commands: Python need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _greeting(url: str) -> str:
@@ -146,7 +250,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     if not arguments.serve:
         return _run_interruptible(lambda: ask(arguments.url, values))
     logging.disable()  # what went wrong is in the reply
-    settings = _settings(arguments.root, port=0)
+    settings = _settings(arguments.root, port=0, store="memory")  # it ends with the answer
     return _run_interruptible(lambda: _ask_own_host(settings, values))
 
 
@@ -185,6 +289,35 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"{one['moduleId']:<20} {one['status']:<12} {one['requestCount']:>6} done  {device}")
         if one["reason"]:
             print(f"{'':<20} {one['reason']}")
+    return 0
+
+
+def _drain(arguments: argparse.Namespace) -> int:
+    return _run_interruptible(lambda: drain(arguments.url, arguments.token))
+
+
+def _instances(text: str) -> Instances:
+    if text == PER_GPU:
+        return PER_GPU
+    if text.isascii() and text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f'expected a number from 1 on, or "{PER_GPU}", got {text!r}')
+
+
+def _run_module(arguments: argparse.Namespace) -> int:
+    _log_to_console(logging.INFO)
+    settings = load_settings(arguments.root)
+    module = _module(settings, arguments.module)
+    if arguments.instances is not None:
+        launch = module.launch.model_copy(update={"instances": arguments.instances})
+        module = module.model_copy(update={"launch": launch})
+    host = RemoteHost(arguments.host, arguments.token)
+    remote = RemoteModule(module, settings.server, host, LogRing())
+
+    async def run() -> None:
+        await remote.run(_stop_event())
+
+    asyncio.run(run())
     return 0
 
 

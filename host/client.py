@@ -18,15 +18,16 @@ class HostError(Exception):
 
 
 class HostClient:
-    """Talks to the host at `url`. Use as an async context manager."""
+    """Talks to the host at `url`, showing `token` if given. Use as an async context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HostClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=45)
-        self._session = aiohttp.ClientSession(timeout=timeout)
+        self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

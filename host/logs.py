@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -44,9 +45,13 @@ class LogEntry:
 
 
 class LogRing:
-    """Keeps the newest entries and passes each on to Python's logging. Usable from any thread."""
+    """Keeps the newest entries and passes each on to Python's logging. Usable from any thread.
+
+    `sinks` are called with every entry, one at a time; they must not raise.
+    """
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self.sinks: list[Callable[[LogEntry], None]] = []
         self._entries: deque[LogEntry] = deque(maxlen=max_entries)
         self._last_id = 0
         self._lock = threading.Lock()
@@ -64,17 +69,23 @@ class LogRing:
             self._last_id += 1
             made = LogEntry(self._last_id, timestamp, _cut(entry), level, category, label)
             self._entries.append(made)
+            for sink in self.sinks:
+                sink(made)
         _logger.log(_LEVELS[level], "%s: %s", category or "host", made.entry)
         return made
 
-    def list(self, last_id: int = 0, count: int = 10) -> list[LogEntry]:
-        """At most `count` entries, oldest first.
+    def list(
+        self, last_id: int = 0, count: int = 10, category: str | None = None
+    ) -> list[LogEntry]:
+        """At most `count` entries, oldest first; with `category` only those (case aside).
 
         With `last_id` 0 these are the newest; else the first ones after `last_id`, so that a
         reader who passes on the last id it saw misses none that is still kept.
         """
         with self._lock:
             after = [item for item in self._entries if item.id > last_id]
+        if category is not None:
+            after = [item for item in after if item.category.lower() == category.lower()]
         if count <= 0:
             return []
         return after[:count] if last_id > 0 else after[-count:]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from datetime import datetime, timezone
 from typing import Any
 
-from host.modules import Instance, ModuleRegistry
+from host.modules import Instance, ModuleRegistry, is_launched_here
+from host.processes.supervision import ModuleProcessState, ModuleStatus
+from host.processes.supervisor import Supervisor
 from host.settings import Settings
-from host.supervision import ModuleProcessState, ModuleStatus
-from host.supervisor import Supervisor
 
 _TAKES_COMMANDS = {ModuleStatus.STARTING, ModuleStatus.STARTED, ModuleStatus.RESTARTING}
 
@@ -35,21 +36,39 @@ class ModuleOverview:
         return [module.id for module in self._settings.modules]
 
     def launched(self, module_id: str) -> str | None:
-        """The id of the instance that this host launched."""
+        """The id of the instance that this host launched; of the best, where it launched several.
+
+        Modules of protocol 1 do not say which they are.
+        """
         return self._supervisor.state(module_id).instance_id
+
+    def all_launched(self) -> list[str]:
+        """The ids of all instances that this host launched and that run."""
+        ids = [
+            state.instance_id
+            for module_id in self.module_ids()
+            for state in self._supervisor.instances(module_id)
+        ]
+        return [one for one in ids if one is not None]
 
     def unavailable(self, module_id: str) -> str | None:
         """Why nobody will take this module's commands, in plain words; None when someone will."""
         state = self._supervisor.state(module_id)
-        if state.status in _TAKES_COMMANDS or self._has_other_instances(module_id, state):
+        if state.status in _TAKES_COMMANDS or self._has_other_instances(module_id):
             return None
         why = _NOT_RUNNING.get(state.status, "is not known here")
         return f"module {module_id} {why}" + (f": {state.reason}" if state.reason else "")
 
-    def _has_other_instances(self, module_id: str, state: ModuleProcessState) -> bool:
+    def _has_other_instances(self, module_id: str) -> bool:
         return any(
-            instance.is_alive and instance.instance_id != state.instance_id
+            instance.is_alive and not self._is_own(module_id, instance.instance_id)
             for instance in self._registry.instances(module_id)
+        )
+
+    def _is_own(self, module_id: str, instance_id: str) -> bool:
+        """Whether this host launched that instance: another on this machine may have."""
+        return is_launched_here(instance_id) and any(
+            one.instance_id == instance_id for one in self._supervisor.instances(module_id)
         )
 
     def statuses(self) -> list[dict[str, Any]]:
@@ -74,14 +93,56 @@ class ModuleOverview:
             "lastSeen": _iso(state.last_seen),
             "requestCount": sum(one.commands_served for one in instances),
             "statusData": newest.status if newest else {},
-            "reason": state.reason or (newest.status.get("error") if newest else None),
+            "reason": state.reason or (_reason(newest) if newest else None),
             "pid": state.pid,
             "restarts": state.restarts,
-            "instances": [_instance(one) for one in instances],
+            "instances": self._instances(module_id, instances),
         }
 
+    def _instances(self, module_id: str, seen: list[Instance]) -> list[dict[str, Any]]:
+        """Those launched here, whether they speak or not, then those elsewhere that do."""
+        by_id = {one.instance_id: one for one in seen}
+        described = [
+            _launched(state, by_id.pop(state.instance_id or "", None))
+            for state in self._supervisor.instances(module_id)
+            if state.status is not ModuleStatus.NOT_STARTED
+        ]
+        return described + [_elsewhere(one) for one in by_id.values()]
 
-def _instance(instance: Instance) -> dict[str, Any]:
+
+def _launched(state: ModuleProcessState, instance: Instance | None) -> dict[str, Any]:
+    """An instance that this host launched: what its process is, and what it says itself."""
+    spoken = _spoken(instance)
+    return {
+        **spoken,
+        "instanceId": state.instance_id,
+        "machine": spoken["machine"] or platform.node(),
+        "lastSeen": _iso(state.last_seen) or spoken["lastSeen"],
+        "isLaunchedHere": True,
+        "status": state.status.value,
+        "pid": state.pid,
+        "restarts": state.restarts,
+        "reason": state.reason or spoken["reason"],
+    }
+
+
+def _elsewhere(instance: Instance) -> dict[str, Any]:
+    """An instance that somebody else launched: its process is not known here."""
+    status = ModuleStatus.STARTED if instance.is_ready else ModuleStatus.STARTING
+    return {
+        **_spoken(instance),
+        "isLaunchedHere": False,
+        "status": (status if instance.is_alive else ModuleStatus.UNKNOWN).value,
+        "pid": None,
+        "restarts": None,
+    }
+
+
+def _spoken(instance: Instance | None) -> dict[str, Any]:
+    """What an instance shows of itself; all None for one that has not spoken."""
+    if instance is None:
+        names = ("instanceId", "protocol", "machine", "slots", "busy", "state", "lastSeen")
+        return dict.fromkeys((*names, "reason"))
     seen = datetime.fromtimestamp(instance.last_seen, timezone.utc)
     return {
         "instanceId": instance.instance_id,
@@ -89,8 +150,15 @@ def _instance(instance: Instance) -> dict[str, Any]:
         "machine": instance.status.get("machine"),
         "slots": instance.status.get("slots"),
         "busy": instance.status.get("busy"),
+        "state": instance.status.get("state"),
         "lastSeen": _iso(seen),
+        "reason": _reason(instance),
     }
+
+
+def _reason(instance: Instance) -> str | None:
+    """What is wrong with an instance, by its own word or by what it sends."""
+    return instance.status.get("error") or instance.faults.words or None
 
 
 def _iso(moment: datetime | None) -> str | None:

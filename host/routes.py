@@ -8,6 +8,15 @@ from host.settings import RouteParameter
 
 
 @dataclass(frozen=True)
+class QueueLimits:
+    """What a module's settings allow its queue; None is no limit."""
+
+    max_length: int | None = None
+    max_wait_s: float | None = None
+    max_run_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Route:
     """One line of a module's route map. `inputs` are its declared fields."""
 
@@ -18,6 +27,7 @@ class Route:
     command: str
     is_long: bool = False
     inputs: list[RouteParameter] = field(default_factory=list)
+    limits: QueueLimits = QueueLimits()
 
 
 class RouteTable:
@@ -32,6 +42,9 @@ class RouteTable:
 
     def find(self, path: str) -> tuple[Route, list[str]] | None:
         """The route for a path below /v1/, and the segments beyond it."""
+        exact = self._by_path.get(path)
+        if exact is not None:
+            return exact, []
         segments = [segment for segment in path.split("/") if segment]
         for length in range(len(segments), 0, -1):
             route = self._by_path.get("/".join(segments[:length]).lower())

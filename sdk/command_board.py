@@ -52,6 +52,8 @@ class LongCommand:
         self.result: dict[str, Any] | None = None
         self.cancel_requested = asyncio.Event()
         self.ended = asyncio.Event()
+        self.is_given_up = False
+        """The module ends before the command: its text is reported, and the host judges."""
         self._on_change = on_change
         self._on_urgent = on_urgent
         self._started_s: float | None = None
@@ -106,6 +108,12 @@ class LongCommand:
         self.finish({"success": True, "stop_reason": "cancelled"})
         return CancelAnswer.CANCELLED
 
+    def give_up(self) -> None:
+        """The module has to end: stop, but as nobody's wish."""
+        if not self.is_finished and not self.running.is_cancelled:
+            self.is_given_up = True
+            self.cancel()
+
 
 class CommandBoard:
     """All unfinished commands, and the last finished ones.
@@ -148,6 +156,10 @@ class CommandBoard:
             command.cancel()
         self._forget_oldest()
         return command
+
+    def held(self) -> set[str]:
+        """The ids that have been claimed and have not ended here."""
+        return {command.command_id for command in self.unfinished()} | set(self._expected)
 
     def unfinished(self) -> list[LongCommand]:
         return [command for command in self if not command.is_finished]

@@ -31,6 +31,7 @@ class ControlLoop:
         outlet: Outlet,
         tasks: TaskSet,
         on_quit: Callable[[str], None],
+        on_drain: Callable[[str], None],
     ) -> None:
         self._client = client
         self._board = board
@@ -38,6 +39,7 @@ class ControlLoop:
         self._outlet = outlet
         self._tasks = tasks
         self._on_quit = on_quit
+        self._on_drain = on_drain
 
     async def run(self) -> None:
         backoff = Backoff()
@@ -57,6 +59,8 @@ class ControlLoop:
             self._board.cancel(control.command_id)
         elif control.kind == "quit":
             self._on_quit("the host asked")
+        elif control.kind == "drain":
+            self._on_drain("the host asked")
         elif control.work is not None:
             self._answer(control.work)
         else:

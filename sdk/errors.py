@@ -19,6 +19,14 @@ class HostUnavailable(ConnectionError):
     """The host did not answer, or answered with what only a host in trouble says: try again."""
 
 
+class HostDenied(HostUnavailable):
+    """The host wants another token, or another name for itself: try again when that is mended."""
+
+    def __init__(self, status: int, error: str) -> None:
+        self.status = status
+        super().__init__(f"it answers {status}: {error}" if error else f"it answers {status}")
+
+
 class HostRefused(Exception):
     """The host understood and said no: trying the same again is pointless."""
 

@@ -42,7 +42,7 @@ class CommandExecutor:
         threads: UserThreads,
         readiness: Readiness,
         outlet: Outlet,
-        track: Callable[[LongCommand], None] | None = None,
+        track: Callable[[LongCommand], None],
     ) -> None:
         """`track` is told of every long command whose progress the host may be told of."""
         self._runner = runner
@@ -51,7 +51,7 @@ class CommandExecutor:
         self._threads = threads
         self._readiness = readiness
         self._outlet = outlet
-        self._track = track or _ignore
+        self._track = track
         self._published_turn = asyncio.Lock()
 
     async def run_claimed(self, work: Work, on_style_known: Callable[[], None]) -> None:
@@ -100,7 +100,8 @@ class CommandExecutor:
                 return self._board.add(work, data), value
             answer = answers.complete(value, "process()")
         except asyncio.CancelledError:
-            self._outlet.send(work, answers.failure("The module was stopped", 503))
+            if not (work.is_long_process and work.attempt):  # else the host gives it to another
+                self._outlet.send(work, answers.failure("The module was stopped", 503))
             raise
         except Exception as error:
             answer = answers.failure_of(error)
@@ -142,10 +143,6 @@ class CommandExecutor:
             self._runner.update_statistics(answer)
         except Exception as error:
             logger.warning("update_statistics() failed", exc_info=error)
-
-
-def _ignore(_: LongCommand) -> None:
-    """On a part-1 host nobody is told: it asks."""
 
 
 def started_answer(command_id: str) -> dict[str, Any]:

@@ -14,28 +14,37 @@ from typing import Any, TypeVar
 import aiohttp
 
 from sdk import wire
-from sdk.errors import HostRefused, HostUnavailable, describe
+from sdk.errors import HostDenied, HostRefused, HostUnavailable, describe
+from sdk.host_link import HostLink
 from sdk.module_logging import LogEntry
 from sdk.tasks import Backoff
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 10.0
+STATUS_TIMEOUT_S = 5.0
+"""A status says which commands the module holds: one that comes late says what was."""
 POLL_WAIT_S = 10
 PART1_POLL_TIMEOUT_S = 15.0
+NO_SUCH_PATH = (404, 405)
+"""What answers a poll so is no host, or one that speaks another protocol than the last time."""
 QUICK_EMPTY_S = 0.25
 """A poll that comes back empty sooner than this was no long poll: pause, lest it spin."""
 
 
 @dataclass(frozen=True)
 class HostAddress:
-    """Where the host is and who is calling. `url` has no slash at the end."""
+    """Where the host is and who is calling. Addresses have no slash at the end.
+
+    `more_urls` are further hosts on the same store: one is as good as another.
+    """
 
     url: str
     module_id: str
     queue_name: str
     instance_id: str
     token: str = ""
+    more_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,10 @@ class HostClient:
 
     def __init__(self, address: HostAddress) -> None:
         self._address = address
+        self._urls = (address.url, *(url for url in address.more_urls if url != address.url))
+        self._current = 0
         self._session: aiohttp.ClientSession | None = None
+        self.link = HostLink()
         self.protocol = 1
 
     async def __aenter__(self) -> HostClient:
@@ -67,12 +79,21 @@ class HostClient:
     async def handshake(self) -> wire.Handshake:
         """Asks once. A host that answers, but not to this, speaks part 1."""
         try:
-            reply = await self._call("GET", wire.PING_PATH, {})
+            reply = await self._request("GET", wire.PING_PATH, {}, CALL_TIMEOUT_S)
+            self._raise_for(reply, f"GET {wire.PING_PATH}")
             shake = wire.read_handshake(reply.body)
         except HostRefused:
             shake = wire.Handshake(1)
+        except HostUnavailable as error:
+            self._lost(self.url, error)
+            raise
         self.protocol = shake.protocol
         return shake
+
+    @property
+    def url(self) -> str:
+        """The host that is being talked to."""
+        return self._urls[self._current]
 
     async def poll_work(self) -> wire.Work | None:
         """One claimed command, or None when nothing came."""
@@ -114,7 +135,8 @@ class HostClient:
         text = wire.encode_json(status).decode()
         query = {} if self.protocol < wire.PROTOCOL else self._query()
         path = wire.module_status_path(self._address.module_id)
-        await self._call("POST", path, query, data={"statusData": text})
+        data = {"statusData": text}
+        await self._call("POST", path, query, timeout_s=STATUS_TIMEOUT_S, data=data)
 
     async def log(self, entry: LogEntry) -> None:
         form = {key: wire.clean_text(value) for key, value in vars(entry).items()}
@@ -157,12 +179,34 @@ class HostClient:
         data: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        reply = await self._request(method, path, query, timeout_s, data=data, headers=headers)
+        url = self.url
+        try:
+            reply = await self._request(method, path, query, timeout_s, data=data, headers=headers)
+            self._raise_for(reply, f"{method} {path}")
+        except HostUnavailable as error:
+            self._lost(url, error)
+            raise
+        except HostRefused as refusal:
+            if method == "GET" and refusal.status in NO_SUCH_PATH:
+                self._lost(url, refusal)
+            raise
+        self.link.works(url)
+        return reply
+
+    def _lost(self, url: str, error: Exception) -> None:
+        """Note it; the next call goes to the next address, if there are several."""
+        self.link.fails(url, error)
+        if url == self.url:
+            self._current = (self._current + 1) % len(self._urls)
+
+    @staticmethod
+    def _raise_for(reply: Reply, what: str) -> None:
+        if reply.status in (401, 403):
+            raise HostDenied(reply.status, _error_in(reply))
         if reply.status >= 500 or reply.status == 429:
-            raise HostUnavailable(f"{method} {path} answered {reply.status}: {_error_in(reply)}")
+            raise HostUnavailable(f"{what} answered {reply.status}: {_error_in(reply)}")
         if reply.status >= 400:
             raise HostRefused(reply.status, _error_in(reply))
-        return reply
 
     async def _request(
         self,
@@ -179,7 +223,7 @@ class HostClient:
         try:
             async with self._session.request(
                 method,
-                self._address.url + path,
+                self.url + path,
                 params=query,
                 data=data,
                 headers=headers,

@@ -64,6 +64,22 @@ class Options:
         return url.rstrip("/")
 
     @property
+    def more_host_urls(self) -> tuple[str, ...]:
+        """Further hosts that serve the same store, to go on with when the first is away."""
+        urls = self.getEnvVariable("CPAI_HOST_URLS").replace(",", " ").split()
+        return tuple(url.rstrip("/") for url in urls)
+
+    @property
+    def is_store_shared(self) -> bool:
+        """Whether other hosts serve the same commands, so that work outlives this one."""
+        return self._is_true("CPAI_STORE_SHARED", "false")
+
+    @property
+    def status_file(self) -> str:
+        """Where to write the status too; empty: nowhere."""
+        return self.getEnvVariable("CPAI_MODULE_STATUS_FILE")
+
+    @property
     def base_api_url(self) -> str:
         return f"{self.host_url}/v1/"
 

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from sdk import answers
-from sdk.command_board import CommandBoard
+from sdk.command_board import CommandBoard, LongCommand
 from sdk.control_loop import ControlLoop
 from sdk.errors import HostUnavailable, describe
 from sdk.executor import CommandExecutor
@@ -23,7 +23,9 @@ from sdk.module_options import ModuleOptions
 from sdk.outlet import HostOutlet
 from sdk.progress_reporter import ProgressReporter
 from sdk.readiness import Readiness
+from sdk.self_test import self_test
 from sdk.slots import Slots
+from sdk.status_file import StatusFile
 from sdk.status_loop import StatusLoop, StatusSource
 from sdk.system_commands import SystemCommands
 from sdk.tasks import Backoff, TaskSet, Wake
@@ -36,10 +38,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STOP_WORK_S = 0.9
+STOP_WORK_S = 0.8
 REPORT_S = 0.5
+GOODBYE_S = 0.3
 CLEANUP_S = 0.3
 LAST_LOGS_S = 0.1
+
+LOOK_AGAIN_S = 5.0
+"""While a host is away, or answers nonsense, how often to ask it again what it speaks."""
+DRAINED_LOOK_S = 0.1
+HOSTLESS_LIMIT_S = 60.0
+"""How long a module that is draining waits for a host to take what it has."""
 
 
 class ModuleService:
@@ -52,9 +61,12 @@ class ModuleService:
         self._wake, self._urgent = Wake(), Wake()
         self._readiness = Readiness()
         self._slots = Slots(runner.parallelism)
-        self._board = CommandBoard(self._wake.ring, self._urgent.ring)
+        self._steps = 0
+        self._board = CommandBoard(self._step, self._urgent.ring)
         self._initialising = TaskSet()
         self._loops = TaskSet()
+        self._talk = TaskSet()
+        """What depends on the protocol: control, progress."""
         self._claims = TaskSet()
         self._work = TaskSet()
         self._outlet = HostOutlet(self._client, runner, self._board)
@@ -62,25 +74,65 @@ class ModuleService:
             self._client.progress, self._board.cancel, self._wake, self._urgent
         )
         self.threads = UserThreads()
-        source = StatusSource(runner, self._slots, self._readiness, self.threads)
-        self._status = StatusLoop(self._client, source)
+        source = StatusSource(
+            runner,
+            self._slots,
+            self._readiness,
+            self.threads,
+            self.held,
+            lambda: self._steps,
+        )
+        file = StatusFile(ModuleOptions.status_file)
+        self._status = StatusLoop(self._client, source, file)
         self._system = SystemCommands(runner, self._board, self.threads, source, self.quit)
+        self._executor = CommandExecutor(
+            runner,
+            self._board,
+            self._slots,
+            self.threads,
+            self._readiness,
+            self._outlet,
+            self._track,
+        )
+        self._reason = ""
+        self._is_draining = False
         self._is_broken = False
+
+    def _step(self) -> None:
+        """Something of some command has grown. From any thread: all that counts is a change."""
+        self._steps += 1
+        self._wake.ring()
+
+    def held(self) -> list[str]:
+        """Every command that was claimed here and whose end the host has not confirmed."""
+        confirmed_later = (*self._reporter.tracked(), *self._outlet.pending())
+        return sorted(self._board.held().union(confirmed_later))
 
     def quit(self, reason: str) -> None:
         """Begins the end. On the event loop's thread; calling it again changes nothing."""
         if not self._quit.is_set():
             logger.info("stopping: %s", reason)
+            self._reason = reason
             self._runner.on_quit()
             self._quit.set()
+
+    def drain(self, reason: str) -> None:
+        """Takes no more commands, finishes and delivers those it has, then quits."""
+        if not self._is_draining:
+            logger.info("draining: %s", reason)
+            self._is_draining = True
+            self._readiness.begin_draining()
+            self._status.state_changed()
+            self._loops.spawn(self._guard(self._until_drained(reason)))
 
     async def run(self) -> int:
         """Serves until `quit()`. The process's exit code: 0, or 1 if the SDK itself broke down."""
         async with self._client:
             self._runner.client = self._client
             self._loops.spawn(self._guard(self._runner.logger.run(self._client.log)))
+            self._loops.spawn(self._guard(self._status.run()))
             self._initialising.spawn(self._initialise())
-            serving = asyncio.ensure_future(self._serve())
+            serving = asyncio.ensure_future(self._guard(self._serve()))
             try:
                 await self._quit.wait()
             finally:
@@ -88,25 +140,59 @@ class ModuleService:
                 await self._take_down()
         return 1 if self._is_broken else 0
 
+    async def _until_drained(self, reason: str) -> None:
+        await self._claims.cancel()
+        while self.held():
+            if self._client.link.away_s > HOSTLESS_LIMIT_S:
+                self.quit(f"{reason}, and there has been no other for {HOSTLESS_LIMIT_S:g} s")
+                return
+            await asyncio.sleep(DRAINED_LOOK_S)
+        self.quit(f"{reason}, and all is done")
+
     async def _initialise(self) -> None:
         try:
             await self.threads.call(self._runner.initialize)
         except Exception as error:
-            logger.error("initialise() failed", exc_info=error)
-            self._runner.report_error(error, type(self._runner).__name__)
-            self._readiness.settle(describe(error))
+            self._has_failed("initialise() failed", describe(error), error)
         else:
-            self._readiness.settle(None)
+            await self._test()
         self._status.state_changed()
 
-    async def _serve(self) -> None:
-        """Finds out what the host speaks, then starts the loops for it."""
-        await self._handshake()
-        self._loops.spawn(self._guard(self._status.run()))
-        if self._client.protocol >= PROTOCOL:
-            self._serve_protocol_2()
+    async def _test(self) -> None:
+        """A module that does not work is not ready, however well it has loaded."""
+        self._readiness.begin_test()
+        self._status.state_changed()
+        reason = await self_test(self._runner, self.threads)
+        if reason is None:
+            self._readiness.settle(None)
         else:
-            self._serve_part_1()
+            self._has_failed("the self-test failed", f"its self-test failed: {reason}", None)
+
+    def _has_failed(self, what: str, reason: str, error: Exception | None) -> None:
+        logger.error("%s: %s", what, reason, exc_info=error)
+        self._runner.report_error(error, type(self._runner).__name__, reason)
+        self._readiness.settle(reason)
+
+    async def _serve(self) -> None:
+        """Talks to the host in its protocol; a host that was away may come back as another one."""
+        await self._handshake()
+        self._begin_talk()
+        while True:
+            await self._client.link.lost()
+            await self._keep_in_step()
+
+    async def _keep_in_step(self) -> None:
+        """Asks while calls fail, and once more when they work again: what answered in between may
+        have been something else, a proxy without its host for instance."""
+        is_back = False
+        while not is_back:
+            is_back = await self._client.link.restored(LOOK_AGAIN_S)
+            protocol = self._client.protocol
+            await self._handshake()
+            if self._client.protocol != protocol:
+                await self._talk.cancel()
+                await self._claims.cancel()
+                self._begin_talk()
 
     async def _handshake(self) -> None:
         backoff = Backoff()
@@ -117,47 +203,55 @@ class ModuleService:
                 logger.debug("no host yet: %s", error)
                 await backoff.pause()
             else:
-                logger.info("the host speaks protocol %s", shake.protocol)
+                logger.debug("the host speaks protocol %s", shake.protocol)
                 return
 
-    def _serve_protocol_2(self) -> None:
-        control = ControlLoop(
-            self._client, self._board, self._system, self._outlet, self._work, self.quit
-        )
-        work = WorkLoop(
+    def _begin_talk(self) -> None:
+        logger.info("the host speaks protocol %s", self._client.protocol)
+        self._status.host_is_known()
+        if self._client.protocol >= PROTOCOL:
+            self._talk.spawn(self._guard(self._reporter.run()))
+            self._talk.spawn(self._guard(self._control_loop().run()))
+        if not self._is_draining:
+            is_part_1 = self._client.protocol < PROTOCOL
+            loop = self._legacy_loop() if is_part_1 else self._work_loop()
+            self._claims.spawn(self._guard(loop.run()))
+
+    def _control_loop(self) -> ControlLoop:
+        return ControlLoop(
             self._client,
-            self._executor(self._reporter.track),
+            self._board,
+            self._system,
+            self._outlet,
+            self._work,
+            self.quit,
+            self.drain,
+        )
+
+    def _work_loop(self) -> WorkLoop:
+        return WorkLoop(
+            self._client,
+            self._executor,
             self._slots,
             self._readiness,
             self._system,
             self._outlet,
             self._work,
         )
-        for loop in (self._reporter.run(), control.run()):
-            self._loops.spawn(self._guard(loop))
-        self._claims.spawn(self._guard(work.run()))
 
-    def _serve_part_1(self) -> None:
-        legacy = LegacyLoop(
+    def _legacy_loop(self) -> LegacyLoop:
+        return LegacyLoop(
             self._client,
-            self._executor(None),
+            self._executor,
             self._system,
             self._outlet,
             self._work,
             self._slots.limit,
         )
-        self._claims.spawn(self._guard(legacy.run()))
 
-    def _executor(self, track: Any) -> CommandExecutor:
-        return CommandExecutor(
-            self._runner,
-            self._board,
-            self._slots,
-            self.threads,
-            self._readiness,
-            self._outlet,
-            track,
-        )
+    def _track(self, command: LongCommand) -> None:
+        if self._client.protocol >= PROTOCOL:  # a part-1 host asks instead
+            self._reporter.track(command)
 
     async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
         """A loop that breaks is a fault of the SDK: end the process, and the host restarts it."""
@@ -174,16 +268,24 @@ class ModuleService:
         if self._readiness.state == "loading":
             self._readiness.settle("it was stopped while it loaded")
         for command in self._board.unfinished():
-            command.cancel()
+            command.give_up()
         await self._work.wait(STOP_WORK_S)
         for command in self._board.unfinished():
-            command.finish(answers.cancelled("The module was stopped"))
+            command.finish(answers.cancelled("The module was stopped"))  # its text is complete
         await self._work.cancel()
         await asyncio.gather(self._reporter.drain(REPORT_S), self._outlet.drain(REPORT_S))
+        await self._talk.cancel()
         await self._loops.cancel()
+        await self._say_goodbye()
         await self._initialising.cancel()
         await self._clean_up()
         await self._flush_log()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            await asyncio.wait_for(self._status.say_goodbye(self._reason), GOODBYE_S)
+        except asyncio.TimeoutError:
+            logger.debug("the host did not hear the goodbye")
 
     async def _clean_up(self) -> None:
         """Only when none of the module's code still runs: freeing what a stuck thread uses could
@@ -214,4 +316,5 @@ def address_of(runner: ModuleRunner) -> HostAddress:
         queue_name=runner.queue_name,
         instance_id=ModuleOptions.instance_id or secrets.token_hex(8),
         token=ModuleOptions.api_token,
+        more_urls=ModuleOptions.more_host_urls,
     )

@@ -7,6 +7,7 @@ module ends; a slow host never holds up the module's work.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -44,16 +45,28 @@ class HostOutlet:
         self._identity = identity
         self._board = board
         self._tasks = TaskSet()
+        self._on_the_way: Counter[str] = Counter()
+
+    def pending(self) -> list[str]:
+        """The requests whose answers the host has neither taken nor refused yet."""
+        return list(self._on_the_way)
 
     def send(
         self, work: Work, answer: dict[str, Any], then: Callable[[], None] | None = None
     ) -> None:
-        self._tasks.spawn(self._send(work, self._signed(work, answer), then))
+        body = self._signed(work, answer)
+        self._on_the_way[work.request_id] += 1
+        task = self._tasks.spawn(self._send(work, body, then))
+        task.add_done_callback(lambda _: self._arrived(work.request_id))
 
     async def drain(self, timeout_s: float) -> None:
         """Gives what is still to be sent a last chance, then gives up on it."""
         await self._tasks.wait(timeout_s)
         await self._tasks.cancel()
+
+    def _arrived(self, request_id: str) -> None:
+        self._on_the_way[request_id] -= 1
+        self._on_the_way += Counter()  # forgets the zeros
 
     async def _send(self, work: Work, body: bytes, then: Callable[[], None] | None) -> None:
         try:

@@ -1,6 +1,7 @@
 """The module as a process: signals, the host's death, the self-test, and an end that surely comes.
 
-Invariant: once told to quit, or orphaned, the process is gone within about two seconds.
+Invariant: once told to quit, the process is gone within about two seconds; so it is when its host
+has died, unless other hosts serve the same commands: then it finishes what it runs.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sdk import answers
 from sdk.errors import describe
 from sdk.module_logging import LogVerbosity
+from sdk.module_options import ModuleOptions
 from sdk.module_service import ModuleService
+from sdk.self_test import self_test
 from sdk.user_threads import UserThreads
 
 if TYPE_CHECKING:
@@ -58,17 +60,16 @@ async def run_selftest(runner: ModuleRunner) -> int:
     runner._performing_self_test = True
     try:
         await threads.call(runner.initialize)
-        result = answers.complete(await threads.call(runner.selftest), "selftest()")
+        reason = await self_test(runner, threads)
         await threads.call(runner.cleanup)
     except Exception as error:
         logger.debug("self-test raised", exc_info=error)
-        result = answers.failure(f"{type(error).__name__}: {describe(error)}")
+        reason = f"{type(error).__name__}: {describe(error)}"
     finally:
-        runner._performing_self_test = False
         runner.logger.flush_to_console()
-    if result["success"]:
+    if reason is None:
         return 0
-    sys.stderr.write(f"{runner.module_id} self-test failed: {result['error']}\n")
+    sys.stderr.write(f"{runner.module_id} self-test failed: {reason}\n")
     return 1
 
 
@@ -95,7 +96,8 @@ async def _serve(runner: ModuleRunner) -> tuple[int, int]:
     install_signals(asyncio.get_running_loop(), service.quit, runner.launched_by_server)
     watch = None
     if runner.launched_by_server:
-        watch = asyncio.ensure_future(watch_parent(os.getppid(), service.quit))
+        on_gone = service.drain if ModuleOptions.is_store_shared else service.quit
+        watch = asyncio.ensure_future(watch_parent(os.getppid(), on_gone))
     try:
         exit_code = await service.run()
     finally:
@@ -118,8 +120,8 @@ def install_signals(
     signal.signal(signal.SIGINT, signal.SIG_IGN if is_launched_by_host else on_signal)
 
 
-async def watch_parent(parent_pid: int, quit_service: Callable[[str], None]) -> None:
-    """Quits when the host is gone: an orphan is given another parent (not so on Windows)."""
+async def watch_parent(parent_pid: int, on_gone: Callable[[str], None]) -> None:
+    """Calls it when the host is gone: an orphan is given another parent (not so on Windows)."""
     while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells us, we have to look
         await asyncio.sleep(PARENT_POLL_S)
-    quit_service("the host is gone")
+    on_gone("the host is gone")

@@ -2,7 +2,7 @@
 
 Invariant: one request in flight at a time carries all commands; text goes out from the offset that
 the host says it holds; a result goes out with the last of its text, and is repeated until the host
-has accepted or refused it.
+has accepted or refused it. A command that this module gave up has text, and no result.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class CommandReport:
             "fields": fields if self._sent_version > self._acked_version else {},
         }
         self._sent_result = is_finished and len(text) <= MAX_TEXT_PER_REPORT
-        if self._sent_result and self.command.result is not None:
+        is_own_end = not self.command.is_given_up
+        if self._sent_result and is_own_end and self.command.result is not None:
             entry["result"] = self.command.result
         return entry
 
@@ -107,6 +108,10 @@ class ProgressReporter:
     def track(self, command: LongCommand) -> None:
         self._reports[command.command_id] = CommandReport(command)
         self._all_settled.clear()
+
+    def tracked(self) -> list[str]:
+        """The commands whose end the host has not confirmed."""
+        return list(self._reports)
 
     async def drain(self, timeout_s: float) -> bool:
         """Waits until the host has all results; False if `timeout_s` was not enough."""

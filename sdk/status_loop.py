@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdk.errors import HostRefused, HostUnavailable, describe
 from sdk.host_client import HostClient
 from sdk.readiness import Readiness
 from sdk.slots import Slots
+from sdk.status_file import StatusFile
 from sdk.tasks import Wake
 from sdk.user_threads import UserThreads
 from sdk.wire import encode_json
@@ -33,19 +34,30 @@ class StatusSource:
     """What the module says of itself, with what the SDK knows of it."""
 
     def __init__(
-        self, runner: ModuleRunner, slots: Slots, readiness: Readiness, threads: UserThreads
+        self,
+        runner: ModuleRunner,
+        slots: Slots,
+        readiness: Readiness,
+        threads: UserThreads,
+        held: Callable[[], list[str]],
+        steps: Callable[[], int],
     ) -> None:
+        """`held()` are the ids of all commands that the module has and the host thinks it has;
+        `steps()` grows with everything that any of them brings forth."""
         self._runner = runner
         self._slots = slots
         self._readiness = readiness
         self._threads = threads
+        self._held = held
+        self._steps = steps
         self._asking: asyncio.Task[Any] | None = None
         self._last: dict[str, Any] = {}
 
     async def read(self) -> dict[str, Any]:
-        return await self._own_words() | self._facts()
+        """The module's own words, then what is true at the time of returning."""
+        return await self._own_words() | self.facts()
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         runner = self._runner
         return runner.statistics() | {
             "inferenceDevice": str(runner.inference_device),
@@ -56,6 +68,8 @@ class StatusSource:
             "slots": self._slots.limit,
             "busy": self._slots.busy,
             "machine": platform.node(),
+            "commands": self._held(),
+            "steps": self._steps(),
         }
 
     async def _own_words(self) -> dict[str, Any]:
@@ -70,12 +84,21 @@ class StatusSource:
 
 
 class StatusLoop:
-    def __init__(self, client: HostClient, source: StatusSource) -> None:
+    """Begin it at once; it tells the host from `host_is_known()` on. `file`: see status_file.py."""
+
+    def __init__(self, client: HostClient, source: StatusSource, file: StatusFile) -> None:
         self._client = client
         self._source = source
+        self._file = file
         self._wake = Wake()
+        self._is_host_known = False
 
     def state_changed(self) -> None:
+        self._wake.ring()
+
+    def host_is_known(self) -> None:
+        """What the host speaks is settled: how a status is sent depends on it."""
+        self._is_host_known = True
         self._wake.ring()
 
     async def run(self) -> None:
@@ -84,8 +107,21 @@ class StatusLoop:
             await self._wake.wait(STATUS_EVERY_S)
 
     async def send(self) -> None:
+        status = await self._source.read()
+        self._file.write(status)
+        await self._tell(status)
+
+    async def say_goodbye(self, reason: str) -> None:
+        """The last word: nothing is held any more. What was given up, others may have."""
+        if self._is_host_known:
+            facts = self._source.facts() | {"state": "stopped", "error": reason, "commands": []}
+            await self._tell(facts)
+
+    async def _tell(self, status: dict[str, Any]) -> None:
+        if not self._is_host_known:
+            return
         try:
-            await self._client.module_status(await self._source.read())
+            await self._client.module_status(status)
         except (HostUnavailable, HostRefused) as error:
             logger.debug("status not delivered: %s", error)
 

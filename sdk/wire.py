@@ -72,7 +72,7 @@ class ProgressReply:
 
 @dataclass(frozen=True)
 class Control:
-    """One control message. `kind` is cancel, quit or request; `work` comes with a request only."""
+    """One control message. `kind`: cancel, quit, drain, or request, which has `work`."""
 
     kind: str
     command_id: str = ""

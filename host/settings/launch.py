@@ -41,14 +41,17 @@ def module_environment(
     server: ServerSettings,
     instance_id: str,
     base_env: Mapping[str, str],
+    instance_env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The environment of one launch of a module.
 
-    `base_env` is the host's own environment, which the module inherits; the module's directory is
-    its working directory, so a relative path in a value is relative to that.
+    `base_env` is the host's own environment, which the module inherits; `instance_env` tells one
+    instance from another, so nothing wins over it. The module's directory is its working directory,
+    so a relative path in a value is relative to that.
     """
-    configured = {**_tunables(module), **_own_variables(module, server)}
-    env = {**configured, **base_env} if os.name != "nt" else _merged_windows(configured, base_env)
+    configured = {**_tunables(module), **_variables(module.environment, module, server)}
+    env = _over(configured, base_env)
+    env = _over(env, _variables(instance_env or {}, module, server))
     env.update(_identity(module, server, instance_id))
     env["PYTHONUNBUFFERED"] = "1"
     paths = [str(server.root_path), env.get("PYTHONPATH", "")]
@@ -56,8 +59,11 @@ def module_environment(
     return env
 
 
-def _merged_windows(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
-    names = {name.upper() for name in above}  # there `Path` and `PATH` are one variable
+def _over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
+    """Both, where `above` wins. On Windows `Path` and `PATH` are one variable."""
+    if os.name != "nt":
+        return {**below, **above}
+    names = {name.upper() for name in above}
     return {**{name: below[name] for name in below if name.upper() not in names}, **above}
 
 
@@ -72,6 +78,8 @@ def _identity(module: ModuleSettings, server: ServerSettings, instance_id: str) 
         "CPAI_MODULE_PATH": str(module.path),
         "CPAI_MODULE_QUEUENAME": module.queue,
         "CPAI_MODULE_INSTANCE_ID": instance_id,
+        "CPAI_STORE_SHARED": str(server.is_store_shared).lower(),
+        **({"CPAI_API_TOKEN": server.module_token} if server.module_token else {}),
     }
 
 
@@ -89,14 +97,16 @@ def _tunables(module: ModuleSettings) -> dict[str, str]:
     return values
 
 
-def _own_variables(module: ModuleSettings, server: ServerSettings) -> dict[str, str]:
+def _variables(
+    variables: Mapping[str, str], module: ModuleSettings, server: ServerSettings
+) -> dict[str, str]:
     macros = {
         "CURRENT_MODULE_PATH": module.path,
         "MODULES_PATH": module.path.parent,
         "ROOT_PATH": server.root_path,
         "DATA_DIR": server.root_path / "data",
     }
-    return {name: _expanded(value, macros) for name, value in module.environment.items()}
+    return {name: _expanded(value, macros) for name, value in variables.items()}
 
 
 def _expanded(value: str, macros: Mapping[str, Path]) -> str:

@@ -7,11 +7,20 @@ there an unknown key is a typing error and is refused.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +37,25 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise PydanticCustomError(
+            "network", "expected an IP address, or a range such as 10.0.0.0/8"
+        ) from None
+    return value
+
+
+def store_name(value: str) -> str:
+    """What names a store. Raises PydanticCustomError, a ValueError."""
+    if value in ("local", "memory") or value.startswith(("redis://", "rediss://", "unix://")):
+        return value
+    raise PydanticCustomError(
+        "store", 'expected "local", "memory", or an address such as redis://localhost:6379/0'
+    )
+
+
 def _environment_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "True" if value else "False"  # the spelling of the field
@@ -37,8 +65,28 @@ def _environment_text(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
+Network = Annotated[str, AfterValidator(_network)]  # an address, or a range such as 10.0.0.0/8
+StoreName = Annotated[str, AfterValidator(store_name)]
 Environment = Annotated[
     dict[str, Annotated[str, BeforeValidator(_environment_text)]], BeforeValidator(_without_nulls)
+]
+
+
+PER_GPU: Literal["per-gpu"] = "per-gpu"
+
+
+def _instances(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    is_list = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    if is_number or is_list or value == PER_GPU:
+        return value
+    raise PydanticCustomError("instances", "expected a number of instances")
+
+
+Instances = Annotated[
+    int | Literal["per-gpu"] | list[Environment],
+    Field(union_mode="left_to_right"),
+    BeforeValidator(_instances),
 ]
 
 
@@ -67,7 +115,16 @@ class ServerSettings(_Section):
         default=16, alias="MaxBodyMB"
     )
     allowed_hosts: list[Text] = []
+    trusted_proxies: list[Network] = []  # whose X-Forwarded-For is believed
+    module_token: Text | None = Field(default=None, repr=False)  # what modules elsewhere show
     module_folders: list[Text] = []
+    store: StoreName = Field(default="local", repr=False)  # a Redis URL may hold a password
+    data_dir: Path | None = None  # None: where the system keeps its user's data
+    keep_hours: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = 24
+    store_max_mb: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = Field(
+        default=1024, alias="StoreMaxMB"
+    )
+    durability: Literal["process", "power"] = "process"
     log_level: Literal["trace", "debug", "information", "warning", "error"] = "information"
 
     @property
@@ -75,6 +132,11 @@ class ServerSettings(_Section):
         """Where a process on this machine reaches the host."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def is_store_shared(self) -> bool:
+        """Whether other hosts may serve the same commands."""
+        return self.store not in ("local", "memory")
 
 
 class LaunchSettings(_Section):
@@ -88,6 +150,12 @@ class LaunchSettings(_Section):
     post_start_pause_s: Seconds = Field(default=0, alias="PostStartPauseSecs")
     required_mb: Annotated[Whole, Field(ge=0)] = 0
     log_verbosity: str = "Quiet"
+    instances: Instances = 1
+    max_silent_s: Seconds = Field(default=300, alias="MaxSilentSecs")  # while it claims to work
+    max_start_s: Seconds = Field(default=0, alias="MaxStartSecs")  # until its first word; 0: any
+    max_queue_length: Annotated[Whole, Field(ge=1)] = 1000  # beyond: 429, with the expected wait
+    max_wait_s: Seconds = Field(default=0, alias="MaxWaitSecs")  # in the queue; 0: no limit
+    max_run_s: Seconds = Field(default=0, alias="MaxRunSecs")  # 0: no limit
 
 
 class GpuOptions(_Section):

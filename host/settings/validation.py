@@ -31,6 +31,9 @@ _EXPECTED = {
     "greater_than_equal": "a number of at least {ge:g}",
     "less_than_equal": "a number of at most {le:g}",
     "literal_error": "one of {expected}",
+    "instances": '1 or more, "per-gpu", or a list of objects with variables, one for each instance',
+    "store": '"local", "memory", or an address such as redis://localhost:6379/0',
+    "network": "an IP address, or a range such as 10.0.0.0/8",
 }
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 
 from host.web.errors import RequestRefused, bad_field
 from host.wire import File, Payload, Value
+
+MAX_FIELDS = 1000
 
 
 async def read_payload(
@@ -47,9 +49,19 @@ async def read_payload(
             "multipart/form-data, application/x-www-form-urlencoded or application/json",
             repr(kind),
         )
-    for key, value in request.query.items():
-        add_value(payload, key, value)
+    if request.query_string:
+        for key, value in request.query.items():
+            add_value(payload, key, value)
     return payload
+
+
+async def read_values(request: web.Request) -> dict[str, str]:
+    """The first value under each key, for the short questions that are asked often.
+
+    Raises as `read_payload` does.
+    """
+    payload = await read_payload(request, "", "", [])
+    return {item["key"]: item["value"][0] for item in payload["values"] if item["value"]}
 
 
 def add_value(payload: Payload, key: str, value: str) -> None:
@@ -75,14 +87,26 @@ async def _read_text(request: web.Request) -> str:
 
 
 def _read_urlencoded(text: str, payload: Payload) -> None:
+    pairs = text.split("&")
+    if len(pairs) > MAX_FIELDS:
+        raise bad_field("body", f"at most {MAX_FIELDS} form fields", str(len(pairs)))
+    is_plain = "%" not in text and "+" not in text
+    found: dict[str, list[str]] = {}
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000)
+        for pair in pairs:
+            if pair:
+                key, _, value = pair.partition("=")
+                if not is_plain:
+                    key, value = _decoded(key), _decoded(value)
+                found.setdefault(key, []).append(value)
     except UnicodeDecodeError as error:
         raise bad_field("body", "percent-encoded UTF-8", str(error)) from None
-    except ValueError as error:
-        raise bad_field("body", "at most 1000 form fields", str(error)) from None
-    for key, value in pairs:
-        add_value(payload, key, value)
+    payload["values"] += [{"key": key, "value": values} for key, values in found.items()]
+
+
+def _decoded(text: str) -> str:
+    text = text.replace("+", " ")
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 async def _read_multipart(request: web.Request, payload: Payload) -> None:

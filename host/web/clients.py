@@ -6,8 +6,10 @@ The store answers every status; the module is never asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -15,13 +17,18 @@ from host.commands import CancelAnswer, Command, NewCommand, State, UnknownComma
 from host.inputs import check_inputs
 from host.modules import ModuleRegistry
 from host.routes import Route, RouteTable
-from host.store.protocol import CommandStore
-from host.web.bodies import read_payload
-from host.web.errors import RequestRefused, bad_field
+from host.store.protocol import CommandStore, QueueFull
+from host.web.bodies import read_payload, read_values
+from host.web.errors import Handler, RequestRefused, bad_field, try_later
+from host.web.identity import Clients
 from host.web.replies import json_reply, start_body, status_body
-from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S, Payload, first_value
+from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S, Payload
+from host.work.load import LoadWatch
 
 ANSWER_LIMIT_S = 60.0  # how long the client of an ordinary command waits for its module
+CLOSED_S = 5.0  # when to ask again a host that is about to end: its successor may be there
+
+_PLAIN_PATH = re.compile(r"[a-z0-9_/-]+")
 
 _CANCEL_MESSAGES = {
     CancelAnswer.REQUESTED: "The command has been told to stop",
@@ -30,22 +37,32 @@ _CANCEL_MESSAGES = {
 }
 
 
+@dataclass(frozen=True)
+class Reception:
+    """What decides whether a command is taken, and for whom.
+
+    `unavailable(module_id)` says why a module cannot take commands, or None; `closed(is_long)` why
+    this host takes none any more, or None.
+    """
+
+    routes: RouteTable
+    module_ids: list[str]
+    unavailable: Callable[[str], str | None]
+    closed: Callable[[bool], str | None]
+    clients: Clients
+
+
 class ClientApi:
-    """`unavailable(module_id)` says why a module cannot take commands, or None."""
+    """The routes of modules, and what can be asked about a command afterwards."""
 
     def __init__(
-        self,
-        store: CommandStore,
-        registry: ModuleRegistry,
-        routes: RouteTable,
-        module_ids: Callable[[], list[str]],
-        unavailable: Callable[[str], str | None],
+        self, store: CommandStore, registry: ModuleRegistry, load: LoadWatch, reception: Reception
     ) -> None:
         self._store = store
         self._registry = registry
-        self._routes = routes
-        self._module_ids = module_ids
-        self._unavailable = unavailable
+        self._load = load
+        self._reception = reception
+        self._module_ids = {one.lower() for one in reception.module_ids}
 
     def add_routes(self, app: web.Application) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
@@ -53,38 +70,70 @@ class ClientApi:
         app.router.add_route("*", f"/v1/{{module_id}}/{CANCEL_COMMAND}", self.cancel)
         app.router.add_get("/v1/commands/{command_id}", self.read)
         app.router.add_delete("/v1/commands/{command_id}", self.delete)
+        for path in self._reception.routes.paths():
+            if _PLAIN_PATH.fullmatch(path):  # found at once, where others are tried in turn
+                app.router.add_route("*", f"/v1/{path}", self._starter(path))
         app.router.add_route("*", "/v1/{path:.+}", self.start)
+
+    def _starter(self, path: str) -> Handler:
+        async def start(request: web.Request) -> web.StreamResponse:
+            return await self._start(request, path)
+
+        return start
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """Queue a command. A long process is answered at once, others when their module has."""
-        route, segments = self._route(request)
+        return await self._start(request, request.match_info["path"])
+
+    async def _start(self, request: web.Request, path: str) -> web.StreamResponse:
+        route, segments = self._route(request, path)
         payload = await read_payload(request, route.queue, route.command, segments)
         if route.is_long:
             check_inputs(route.inputs, payload)
-        reason = self._unavailable(route.module_id)
-        if reason is not None:
-            raise RequestRefused(503, reason)
-        is_long = route.is_long or self._registry.is_long(route.queue, route.command)
-        command = await self._store.create(
-            NewCommand(
-                module_id=route.module_id,
-                queue=route.queue,
-                name=route.command,
-                payload=payload,
-                is_long=is_long,
-                client=request.remote or "",
-                idempotency_key=request.headers.get("Idempotency-Key"),
-            )
-        )
+        command = await self._accept(request, route, payload)
         if command.is_long:
             return await self._started(request, command)
         return await self._answered(request, command)
 
-    def _route(self, request: web.Request) -> tuple[Route, list[str]]:
-        path = request.match_info["path"]
-        found = self._routes.find(path)
+    async def _accept(self, request: web.Request, route: Route, payload: Payload) -> Command:
+        is_long = route.is_long or self._registry.is_long(route.queue, route.command)
+        reason = self._reception.closed(bool(is_long))
+        if reason is not None:
+            raise try_later(503, reason, None, CLOSED_S)
+        reason = self._reception.unavailable(route.module_id)
+        if reason is not None:  # another host may have seen one since
+            await self._registry.refresh()
+            reason = self._reception.unavailable(route.module_id)
+        if reason is not None:
+            raise RequestRefused(503, reason)
+        new = NewCommand(
+            module_id=route.module_id,
+            queue=route.queue,
+            name=route.command,
+            payload=payload,
+            is_long=is_long,
+            client=self._reception.clients.identify(request),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            max_queue_length=route.limits.max_length,
+            max_wait_s=route.limits.max_wait_s,
+            max_run_s=route.limits.max_run_s,
+        )
+        try:
+            return await self._store.create(new)
+        except QueueFull as error:
+            raise await self._full(route, error) from None
+
+    async def _full(self, route: Route, error: QueueFull) -> RequestRefused:
+        load = await self._load.of(route.queue)
+        wait_s = load.wait_s(1)  # a place frees when the first of them starts
+        when = "" if wait_s is None else f"; a place will be free in about {max(wait_s, 1):.0f} s"
+        reason = f"module {route.module_id} has {error.length} commands waiting, and takes no more"
+        return try_later(429, reason + when, wait_s, load.longest_run_s)
+
+    def _route(self, request: web.Request, path: str) -> tuple[Route, list[str]]:
+        found = self._reception.routes.find(path)
         if found is None:
-            known = ", ".join(f"/v1/{one}" for one in self._routes.paths()) or "none"
+            known = ", ".join(f"/v1/{one}" for one in self._reception.routes.paths()) or "none"
             raise RequestRefused(404, f"no module serves /v1/{path}; routes served: {known}")
         if request.method != found[0].method:
             raise RequestRefused(
@@ -95,8 +144,10 @@ class ClientApi:
         return found
 
     async def _started(self, request: web.Request, command: Command) -> web.Response:
-        position = await self._store.position(command.id)
-        return json_reply(request, start_body(command, position))
+        place = await self._load.place(command)
+        if command.state is State.QUEUED and not place.position:  # it was taken in between
+            command = await self._store.read(command.id) or command
+        return json_reply(request, start_body(command, place))
 
     async def _answered(self, request: web.Request, command: Command) -> web.StreamResponse:
         deadline = asyncio.get_running_loop().time() + ANSWER_LIMIT_S
@@ -120,34 +171,32 @@ class ClientApi:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """The reply so far. `wait` seconds: answer as soon as there is more past `offset`."""
-        payload = await read_payload(request, "", COMMAND_STATUS, [])
-        command = await self._addressed(request, payload)
-        return await self._status(request, command, payload)
+        values = await read_values(request)
+        command = await self._addressed(request, values)
+        return await self._status(request, command, values)
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """The status of a command, by its id alone."""
-        payload = await read_payload(request, "", COMMAND_STATUS, [])
+        values = await read_values(request)
         command = await self._known(request.match_info["command_id"])
-        return await self._status(request, command, payload)
+        return await self._status(request, command, values)
 
     async def _status(
-        self, request: web.Request, command: Command, payload: Payload
+        self, request: web.Request, command: Command, values: Mapping[str, str]
     ) -> web.StreamResponse:
-        offset = _whole_number(payload, "offset")
-        wait_s = _seconds(payload, "wait")
+        offset = _whole_number(values, "offset")
+        wait_s = _seconds(values, "wait")
         has_more = offset is not None and len(command.text) > offset
         if wait_s and not command.state.is_terminal and not has_more:
             command = await self._store.wait(command.id, command.version, wait_s) or command
-        position = await self._store.position(command.id)
-        return json_reply(request, status_body(command, position, offset))
+        return json_reply(request, status_body(command, await self._load.place(command), offset))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Stop a command: at once while it waits, within a step of its module while it runs."""
-        payload = await read_payload(request, "", CANCEL_COMMAND, [])
-        command = await self._addressed(request, payload)
+        command = await self._addressed(request, await read_values(request))
         answer = await self._cancel(command.id)
         command = await self._known(command.id)
-        body = status_body(command, await self._store.position(command.id))
+        body = status_body(command, await self._load.place(command))
         body.update(success=True, cancel=answer.value, message=_CANCEL_MESSAGES[answer])
         return json_reply(request, body)
 
@@ -155,7 +204,7 @@ class ClientApi:
         answer = await self._store.cancel(command_id)
         if answer is CancelAnswer.REQUESTED:
             command = await self._known(command_id)
-            self._registry.post_cancel(command.worker, command_id)
+            await self._registry.post_cancel(command.worker, command_id)
         return answer
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
@@ -165,11 +214,11 @@ class ClientApi:
             raise RequestRefused(409, f"command {command.id} has not ended: cancel it first")
         return json_reply(request, {"success": True, "commandId": command.id})
 
-    async def _addressed(self, request: web.Request, payload: Payload) -> Command:
+    async def _addressed(self, request: web.Request, values: Mapping[str, str]) -> Command:
         module_id = request.match_info["module_id"].lower()
-        if module_id not in {one.lower() for one in self._module_ids()}:
+        if module_id not in self._module_ids:
             raise RequestRefused(404, f"there is no module {request.match_info['module_id']!r}")
-        command_id = first_value(payload, "commandId")
+        command_id = values.get("commandId")
         if not command_id:
             raise bad_field("commandId", "the id that the start returned", "nothing")
         command = await self._known(command_id)
@@ -192,8 +241,8 @@ def _http_status(command: Command) -> int:
     return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
-def _whole_number(payload: Payload, key: str) -> int | None:
-    text = first_value(payload, key)
+def _whole_number(values: Mapping[str, str], key: str) -> int | None:
+    text = values.get(key)
     if text in (None, ""):
         return None
     with suppress(ValueError):
@@ -202,8 +251,8 @@ def _whole_number(payload: Payload, key: str) -> int | None:
     raise bad_field(key, "a whole number, 0 or more", repr(text))
 
 
-def _seconds(payload: Payload, key: str) -> float:
-    text = first_value(payload, key)
+def _seconds(values: Mapping[str, str], key: str) -> float:
+    text = values.get(key)
     if text in (None, ""):
         return 0.0
     with suppress(ValueError):

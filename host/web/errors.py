@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from host.commands import CommandError, IllegalMove, StaleAttempt, UnknownCommand
+from host.commands import IllegalMove, StaleAttempt, UnknownCommand
 from host.modules import ModuleDidNotAnswer
-from host.store.protocol import QueueFull
-from host.web.replies import json_reply
+from host.store.protocol import StoreUnavailable
+from host.web.replies import STARTED_AT, json_reply
 
 _log = logging.getLogger(__name__)
+
+STORE_BACK_S = 2.0  # a store that restarts is there again after about this long
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RequestRefused(Exception):
-    """A request that cannot be served, with the status that says whose fault it is."""
+    """A request that cannot be served, with the status that says whose fault it is.
 
-    def __init__(self, status: int, error: str, **headers: str) -> None:
+    `fields` join the body of the answer.
+    """
+
+    def __init__(
+        self, status: int, error: str, *, fields: dict[str, Any] | None = None, **headers: str
+    ) -> None:
         super().__init__(error)
-        self.status, self.error = status, error
+        self.status, self.error, self.fields = status, error, fields or {}
         self.headers = {key.replace("_", "-"): value for key, value in headers.items()}
 
 
@@ -31,13 +42,22 @@ def bad_field(field: str, expected: str, got: str) -> RequestRefused:
     return RequestRefused(400, f"{field}: expected {expected}, got {got}")
 
 
+def try_later(status: int, error: str, wait_s: float | None, guess_s: float) -> RequestRefused:
+    """A refusal that ends by itself: 429 or 503, with when to come again.
+
+    `wait_s` is what is known, in `retryAfterMs`; without it `guess_s` stands in `Retry-After`,
+    which is whole seconds, 1 at least (RFC 9110, 10.2.3).
+    """
+    seconds = max(1, math.ceil(guess_s if wait_s is None else wait_s))
+    fields = {"retryAfterMs": None if wait_s is None else round(wait_s * 1000)}
+    return RequestRefused(status, error, fields=fields, Retry_After=str(seconds))
+
+
 def _status_of(error: Exception) -> int:
     if isinstance(error, UnknownCommand):
         return 404
     if isinstance(error, (StaleAttempt, IllegalMove)):
         return 409
-    if isinstance(error, QueueFull):
-        return 429
     return 504 if isinstance(error, ModuleDidNotAnswer) else 500
 
 
@@ -49,32 +69,32 @@ def _refusal(error: Exception, request: web.Request) -> RequestRefused:
         return RequestRefused(413, f"the body is larger than the {limit_mb:g} MB this host takes")
     if isinstance(error, web.HTTPException):
         return RequestRefused(error.status, f"{request.method} {request.path}: {error.reason}")
+    if isinstance(error, StoreUnavailable):
+        return try_later(503, f"the store is not available now: {error}", STORE_BACK_S, 0)
     status = _status_of(error)
-    headers = {"Retry_After": "5"} if status == 429 else {}
     if status == 500:
         _log.error("%s %s failed", request.method, request.path, exc_info=error)
         return RequestRefused(500, f"the host failed: {type(error).__name__}: {error}")
-    return RequestRefused(status, str(error), **headers)
+    return RequestRefused(status, str(error))
 
 
-@web.middleware
-async def error_replies(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every refused request is answered with `{success: false, error, code}` and a true status."""
-    try:
-        return await handler(request)
-    except (
-        RequestRefused,
-        CommandError,
-        QueueFull,
-        ModuleDidNotAnswer,
-        web.HTTPException,
-    ) as error:
-        if isinstance(error, web.HTTPException) and error.status < 400:
-            raise
-        refused = _refusal(error, request)
-    except ConnectionError:
-        raise  # the client has gone: nobody is left to be told
-    except Exception as error:
-        refused = _refusal(error, request)
-    body = {"success": False, "error": refused.error, "code": refused.status}
-    return json_reply(request, body, status=refused.status, headers=refused.headers)
+def answering(check: Callable[[web.Request], None]) -> Middleware:
+    """The one middleware: `check` sees every request first, and every refused one is answered with
+    `{success: false, error, code}` and a true status."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[STARTED_AT] = time.perf_counter()
+        try:
+            check(request)
+            return await handler(request)
+        except ConnectionError:
+            raise  # the client has gone: nobody is left to be told
+        except Exception as error:
+            if isinstance(error, web.HTTPException) and error.status < 400:
+                raise
+            refused = _refusal(error, request)
+        body = {"success": False, "error": refused.error, "code": refused.status, **refused.fields}
+        return json_reply(request, body, status=refused.status, headers=refused.headers)
+
+    return answer

@@ -6,22 +6,23 @@ very next character. Source: https://html.spec.whatwg.org/multipage/server-sent-
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from host.commands import Command, UnknownCommand
-from host.store.protocol import CommandStore
+from host.store.protocol import CommandStore, StoreUnavailable
 from host.web.errors import bad_field
-from host.web.replies import status_body
+from host.web.replies import json_bytes, status_body
+from host.work.load import LoadWatch
 
 KEEP_ALIVE_S = 15.0
-QUEUED_LOOK_S = 1.0  # the place in the queue moves without a change of the command itself
+
+_NO_NEWS = {"delta", "nextOffset", "estimatedStartMs"}
 
 
-def add_event_routes(app: web.Application, store: CommandStore) -> None:
+def add_event_routes(app: web.Application, store: CommandStore, load: LoadWatch) -> None:
     """Any number of readers may follow any command, from any offset."""
 
     async def events(request: web.Request) -> web.StreamResponse:
@@ -37,8 +38,9 @@ def add_event_routes(app: web.Application, store: CommandStore) -> None:
             }
         )
         await response.prepare(request)
-        with suppress(ConnectionError):  # the reader left; it may come back with Last-Event-ID
-            await _follow(response, store, command, offset)
+        # the reader left, or the store did: the reader may come back with Last-Event-ID
+        with suppress(ConnectionError, StoreUnavailable):
+            await _follow(response, store, load, command, offset)
             await response.write_eof()
         return response
 
@@ -46,12 +48,16 @@ def add_event_routes(app: web.Application, store: CommandStore) -> None:
 
 
 async def _follow(
-    response: web.StreamResponse, store: CommandStore, command: Command, offset: int
+    response: web.StreamResponse,
+    store: CommandStore,
+    load: LoadWatch,
+    command: Command,
+    offset: int,
 ) -> None:
     seen: dict[str, Any] = {}
     silent_s = 0.0
     while True:
-        status = status_body(command, await store.position(command.id), offset)
+        status = status_body(command, await load.place(command), offset)
         reply, delta = status.pop("reply"), status["delta"]
         offset = max(offset, status["nextOffset"])
         if command.state.is_terminal:
@@ -63,7 +69,7 @@ async def _follow(
         elif silent_s >= KEEP_ALIVE_S:
             await response.write(b": still here\n\n")
             silent_s = 0.0
-        wait_s = QUEUED_LOOK_S if status["queuePosition"] else KEEP_ALIVE_S
+        wait_s = _look_again_s(status["queuePosition"])
         found = await store.wait(command.id, command.version, wait_s)
         if found is None:
             return
@@ -71,15 +77,22 @@ async def _follow(
         command = found
 
 
+def _look_again_s(position: int) -> float:
+    """The place in the queue moves without a change of the command itself: near the head it is
+    looked at every second, far from it more seldom, so that a thousand readers cost nothing."""
+    return min(KEEP_ALIVE_S, max(1.0, position / 10)) if position else KEEP_ALIVE_S
+
+
 def _without_text(status: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key not in ("delta", "nextOffset")}
+    """What makes an event: not the estimate, which moves with every look."""
+    return {key: value for key, value in status.items() if key not in _NO_NEWS}
 
 
 async def _send(
     response: web.StreamResponse, event: str, offset: int, data: dict[str, Any]
 ) -> None:
-    text = json.dumps(data, default=str)
-    await response.write(f"id: {offset}\nevent: {event}\ndata: {text}\n\n".encode())
+    head = f"id: {offset}\nevent: {event}\ndata: ".encode()
+    await response.write(head + json_bytes(data) + b"\n\n")
 
 
 def _first_offset(request: web.Request) -> int:

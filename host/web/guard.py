@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from host.web.errors import Handler, RequestRefused
-from host.web.replies import STARTED_AT
+from host.web.errors import RequestRefused
 
 PAGE_PATHS = frozenset({"/", "/favicon.ico"})
 
@@ -30,42 +29,50 @@ def host_name(authority: str) -> str:
         return ""
 
 
-def _own_address(name: str, request: web.Request) -> bool:
-    """An address cannot be rebound; it is ours when the connection came in on it."""
+def _address(name: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    if address.is_loopback:
-        return True
+        return None
+
+
+def _is_own_address(request: web.Request) -> bool:
+    """An address cannot be rebound; it is ours when the connection came in on it."""
+    address = _address(host_name(request.host))
     local = request.transport.get_extra_info("sockname") if request.transport else None
-    return local is not None and address == ipaddress.ip_address(str(local[0]).split("%")[0])
+    if address is None or not isinstance(local, tuple):
+        return False
+    return address == _address(str(local[0]).split("%")[0])
 
 
 def _refuse_foreign_page(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise RequestRefused(403, f"Origin: expected this host's own pages, got {origin!r}")
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if site not in {"none", "same-origin"} and request.path not in PAGE_PATHS:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is None or site in {"none", "same-origin"}:
+        return
+    if request.path not in PAGE_PATHS:
         raise RequestRefused(403, f"Sec-Fetch-Site: expected same-origin, got {site!r}")
 
 
-def guard(allowed_hosts: Iterable[str]) -> Middleware:
-    """The middleware that checks every request before any handler sees it."""
+def guard(allowed_hosts: Iterable[str]) -> Callable[[web.Request], None]:
+    """The check of every request before any handler sees it. It raises RequestRefused."""
     names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in allowed_hosts)}
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[STARTED_AT] = time.perf_counter()
-        name = host_name(request.host)
-        if name not in names and not _own_address(name, request):
+    @lru_cache(maxsize=256)  # the same few names come with every request
+    def is_own_name(authority: str) -> bool:
+        name = host_name(authority)
+        address = _address(name)
+        return name in names or (address is not None and address.is_loopback)
+
+    def check(request: web.Request) -> None:
+        if not is_own_name(request.host) and not _is_own_address(request):
             raise RequestRefused(
                 403,
                 f"Host: expected a name of this host, got {request.host!r}; "
                 "add it to Server.AllowedHosts in modulesettings.json if it is one",
             )
         _refuse_foreign_page(request)
-        return await handler(request)
 
     return check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -14,9 +15,10 @@ from host.logs import LogRing
 from host.modules import Instance, ModuleRegistry
 from host.web.bodies import read_payload
 from host.web.errors import RequestRefused, bad_field
+from host.web.identity import Door
 from host.web.replies import json_reply
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
-from host.work import WorkDesk
+from host.work.desk import WorkDesk
 
 
 class ModuleApi:
@@ -32,22 +34,37 @@ class ModuleApi:
         log: LogRing,
         launched: Callable[[str], str | None],
         on_seen: Callable[[Instance], None],
+        door: Door,
     ) -> None:
         self._desk = desk
         self._registry = registry
         self._log = log
         self._launched = launched
         self._on_seen = on_seen
+        self._door = door
 
     def add_routes(self, app: web.Application) -> None:
         """Register every path; the ones with a slash at the end are the field's spelling."""
-        app.router.add_get("/v1/queue/{queue}", self.poll)
-        app.router.add_post("/v1/queue/updatemodulestatus/{module_id}", self.status)
-        app.router.add_post("/v1/queue/{reqid}", self.answer)
-        app.router.add_post("/v1/modules/{module_id}/progress", self.progress)
-        app.router.add_get("/v1/modules/{module_id}/control", self.control)
-        app.router.add_post("/v1/log", self.log)
-        app.router.add_post("/v1/log/", self.log)
+        for method, path, handler in (
+            ("GET", "/v1/queue/{queue}", self.poll),
+            ("POST", "/v1/queue/updatemodulestatus/{module_id}", self.status),
+            ("POST", "/v1/queue/{reqid}", self.answer),
+            ("POST", "/v1/modules/{module_id}/progress", self.progress),
+            ("GET", "/v1/modules/{module_id}/control", self.control),
+            ("POST", "/v1/log", self.log),
+            ("POST", "/v1/log/", self.log),
+        ):
+            app.router.add_route(method, path, self._door.guards(handler))
+
+    def _unusable(self, instance: Instance, kind: str, refused: RequestRefused) -> None:
+        """An instance has sent nonsense: said in the log, and shown with the module."""
+        if instance.faults.note(kind, refused.error):
+            self._log.add(
+                f"instance {instance.instance_id}: {instance.faults.words}",
+                level="error",
+                category=instance.module_id,
+            )
+        self._on_seen(instance)
 
     async def poll(self, request: web.Request) -> web.StreamResponse:
         """One command, or 204 when none came in time."""
@@ -55,6 +72,7 @@ class ModuleApi:
         instance = self._instance(request, request.query.get("moduleId", queue))
         instance.has_polled = True
         self._on_seen(instance)
+        await self._desk.alive(instance)
         take = self._desk.claim if instance.protocol >= 2 else self._desk.poll
         work = await take(queue, instance, _wait_s(request))
         if work is None:
@@ -65,8 +83,21 @@ class ModuleApi:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The module's JSON answer to a command; its content type does not matter."""
-        body = await _json_object(request)
         instance = self._instance(request, request.query.get("moduleId", ""))
+        try:
+            body = await _json_object(request)
+        except RequestRefused as refused:
+            self._unusable(instance, "answer", refused)
+            with suppress(RequestRefused):  # the command ends: no better answer will come
+                await self._answered(request, instance, _nonsense(instance, refused))
+            raise
+        await self._answered(request, instance, body)
+        instance.faults.fine("answer")
+        return json_reply(request, {"success": True})
+
+    async def _answered(
+        self, request: web.Request, instance: Instance, body: dict[str, Any]
+    ) -> None:
         attempt = request.query.get("attempt")
         try:
             await self._desk.answer(instance, request.match_info["reqid"], attempt, body)
@@ -74,17 +105,17 @@ class ModuleApi:
             raise RequestRefused(400, str(error)) from None
         except StaleAttempt as error:
             raise RequestRefused(409, str(error)) from None
-        return json_reply(request, {"success": True})
 
     async def progress(self, request: web.Request) -> web.StreamResponse:
         """The progress of all running commands of an instance, in one request."""
         instance = self._instance(request, request.match_info["module_id"])
         try:
-            progress = Progress.model_validate(await _json_object(request))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
+            progress = await _progress(request)
+        except RequestRefused as refused:
+            self._unusable(instance, "progress", refused)
+            raise
+        instance.faults.fine("progress")
+        await self._desk.alive(instance)
         replies = [await self._desk.progress(instance, item) for item in progress.commands]
         cancel = await self._desk.to_cancel(instance)
         return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
@@ -92,21 +123,29 @@ class ModuleApi:
     async def control(self, request: web.Request) -> web.StreamResponse:
         """What the instance is told: kept apart from work, so that full slots never delay it."""
         instance = self._instance(request, request.match_info["module_id"])
+        await self._desk.alive(instance)
         await self._registry.wait_for_mail(instance, _wait_s(request))
-        mail = self._registry.take_mail(instance)
+        mail = await self._registry.take_mail(instance)
         return json_reply(request, {"controls": mail}) if mail else web.Response(status=204)
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """A module's own status: a JSON text in the form field `statusData`."""
         payload = await read_payload(request, "", "", [])
         instance = self._instance(request, request.match_info["module_id"])
-        text = first_value(payload, "statusData") or "{}"
         try:
-            status = json.loads(text)
-        except ValueError as error:
-            raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
-        instance.status = status if isinstance(status, dict) else {"status": status}
+            status = _status_data(first_value(payload, "statusData") or "{}")
+        except RequestRefused as refused:
+            self._unusable(instance, "status", refused)
+            raise
+        instance.faults.fine("status")
+        self._registry.tells(instance, status)
         self._on_seen(instance)
+        await self._desk.alive(instance)
+        if instance.protocol >= 2 and isinstance(instance.status.get("commands"), list):
+            await self._desk.endings.reconcile(instance, instance.status["commands"])
+        if instance.protocol >= 2 and status.get("state") == "stopped":  # its last word
+            reason = str(status.get("error") or "it has ended")
+            await self._desk.instance_gone(instance.module_id, instance.instance_id, reason)
         return json_reply(request, {"success": True})
 
     async def log(self, request: web.Request) -> web.StreamResponse:
@@ -125,7 +164,7 @@ class ModuleApi:
         own = request.query.get("instanceId")
         instance_id = own or self._launched(module_id) or f"{module_id.lower()}-1"
         instance = self._registry.seen(module_id, instance_id, protocol=2 if own else 1)
-        self._on_seen(instance)
+        self._on_seen(instance)  # before the store is asked: a module lives also while that is away
         return instance
 
 
@@ -135,6 +174,29 @@ def _wait_s(request: web.Request) -> float:
         return max(0.0, min(float(text), LONG_POLL_LIMIT_S))
     except ValueError:
         raise bad_field("wait", f"seconds from 0 to {LONG_POLL_LIMIT_S:g}", repr(text)) from None
+
+
+async def _progress(request: web.Request) -> Progress:
+    try:
+        return Progress.model_validate(await _json_object(request))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
+
+
+def _status_data(text: str) -> dict[str, Any]:
+    try:
+        status = json.loads(text)
+    except ValueError as error:
+        raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
+    return status if isinstance(status, dict) else {"status": status}
+
+
+def _nonsense(instance: Instance, refused: RequestRefused) -> dict[str, Any]:
+    """The end of a command whose module answered with something else than an answer."""
+    error = f"module {instance.module_id} gave an answer that cannot be used: {refused.error}"
+    return {"success": False, "error": error, "code": 502}
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:

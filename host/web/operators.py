@@ -13,12 +13,16 @@ from host.logs import LogRing
 from host.web.errors import bad_field
 from host.web.replies import json_reply
 from host.wire import PROTOCOL
+from host.work.draining import Draining
 
 LOG_COUNT_LIMIT = 1000
 
 
 def add_operator_routes(
-    app: web.Application, log: LogRing, statuses: Callable[[], list[dict[str, Any]]]
+    app: web.Application,
+    log: LogRing,
+    statuses: Callable[[], list[dict[str, Any]]],
+    draining: Draining,
 ) -> None:
     """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions."""
     major, minor, patch = (int(part) for part in __version__.split("."))
@@ -26,14 +30,15 @@ def add_operator_routes(
     async def ping(request: web.Request) -> web.StreamResponse:
         version = {"major": major, "minor": minor, "patch": patch}
         body = {"success": True, "message": f"LlamaChat host {__version__}", "version": version}
-        return json_reply(request, {**body, "protocol": PROTOCOL})
+        return json_reply(request, {**body, "protocol": PROTOCOL, "draining": draining.is_on})
 
     async def modules(request: web.Request) -> web.StreamResponse:
         return json_reply(request, {"success": True, "statuses": statuses()})
 
     async def log_list(request: web.Request) -> web.StreamResponse:
         last_id, count = _number(request, "last_id", 0), _number(request, "count", 10)
-        entries = [e.as_dict() for e in log.list(last_id, min(count, LOG_COUNT_LIMIT))]
+        found = log.list(last_id, min(count, LOG_COUNT_LIMIT), request.query.get("category"))
+        entries = [entry.as_dict() for entry in found]
         return json_reply(request, {"success": True, "entries": entries})
 
     app.router.add_get("/v1/status/ping", ping)

@@ -7,15 +7,28 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from host.commands import Command, State
+from host.work.load import RUNS, Place
 
 STARTED_AT = web.RequestKey("started_at", float)
 
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
 _COMMAND_STATUS = {State.CANCELLED: "completed"}  # pages in the field end on "completed" only
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON in UTF-8; half of a surrogate pair, which that cannot say, comes as an escape."""
+    try:
+        return orjson.dumps(value, default=str)
+    except TypeError:
+        return json.dumps(value, default=str).encode()
 
 
 def json_reply(
@@ -29,26 +42,36 @@ def json_reply(
     elapsed_s = 0.0 if started_at is None else time.perf_counter() - started_at
     envelope = {
         **body,
-        "timestampUTC": formatdate(usegmt=True),
+        "timestampUTC": _http_time(int(time.time())),
         "analysisRoundTripMs": int(elapsed_s * 1000),
         "processedBy": "localhost",
     }
     return web.Response(
-        text=json.dumps(envelope, default=str),
+        body=json_bytes(envelope),
         status=status,
-        headers=headers,
-        content_type="application/json",
+        headers={**headers, **_JSON} if headers else _JSON,
     )
+
+
+@lru_cache(maxsize=2)
+def _http_time(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def iso_time(seconds: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    second, thousandths = divmod(int(seconds * 1000), 1000)
+    return f"{_iso_second(second)}.{thousandths:03d}+00:00"
 
 
-def status_body(command: Command, position: int, offset: int | None = None) -> dict[str, Any]:
+@lru_cache(maxsize=10_000)  # a command's times are asked for with every poll
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def status_body(command: Command, place: Place = RUNS, offset: int | None = None) -> dict[str, Any]:
     """The status of a command, as a poll gets it.
 
     `reply` is always a string. With `offset` (code points already seen) the new part is there too,
@@ -64,11 +87,13 @@ def status_body(command: Command, position: int, offset: int | None = None) -> d
         "requestId": command.id,
         "commandStatus": _COMMAND_STATUS.get(command.state, command.state.value),
         "state": command.state.value,
-        "queuePosition": position,
+        "queuePosition": place.position,
         "createdAt": iso_time(command.created_at),
         "startedAt": iso_time(command.started_at),
         "finishedAt": iso_time(command.finished_at),
     }
+    if place.position:
+        body["estimatedStartMs"] = None if place.wait_s is None else round(place.wait_s * 1000)
     if not isinstance(command.result.get("reply"), str):
         body["reply"] = command.text
     if command.state is State.FAILED:
@@ -77,12 +102,13 @@ def status_body(command: Command, position: int, offset: int | None = None) -> d
         body.setdefault("stop_reason", command.state.value)
     if offset is not None:
         body["delta"] = command.text[offset:]
-        body["nextOffset"] = len(command.text)
+        # a host that was killed may hold less than it had shown: what follows goes on from there
+        body["nextOffset"] = max(offset, len(command.text))
     return body
 
 
-def start_body(command: Command, position: int) -> dict[str, Any]:
+def start_body(command: Command, place: Place) -> dict[str, Any]:
     """The answer to a start: the id to poll with, before a word of the reply exists."""
     running = command.state is not State.QUEUED
-    place = "Command is running" if running else f"Command waits in the queue, place {position}"
-    return {**status_body(command, position), "message": f"{place} in the background"}
+    where = "is running" if running else f"waits in the queue, place {place.position},"
+    return {**status_body(command, place), "message": f"Command {where} in the background"}

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 MODULE_PATH = Path(__file__).resolve().parent
 SELFTEST_PROMPT = "What can you do?"
-SELFTEST_TOKENS = 64
+SELFTEST_TOKENS = 16
 
 
 class LlamaChat_adapter(ModuleRunner):

@@ -1,4 +1,4 @@
-"""A host with the puppet module, a client, and the puppet for both protocols."""
+"""A host with the puppet module, its clients and puppets; a supervisor in its own world."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from puppet import Caller, Puppet, running_host, write_root
+from world import World
 
 from host.app import Host
 
@@ -41,3 +43,13 @@ async def old_puppet(host: Host, session: aiohttp.ClientSession) -> Puppet:
 @pytest.fixture
 async def client(host: Host, session: aiohttp.ClientSession) -> Caller:
     return Caller(session, host.url)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    before = psutil.Process().children()
+    made = World(tmp_path)
+    yield made
+    for supervisor in made.made:
+        await supervisor.stop_all()
+    assert set(psutil.Process().children()) <= set(before)

@@ -35,14 +35,19 @@ MODULE = {
 }
 
 
-def write_root(root: Path, **server: Any) -> Path:
-    """A deployment with the one module that nobody launches."""
+def write_root(root: Path, launch: dict[str, Any] | None = None, **server: Any) -> Path:
+    """A deployment with the one module that nobody launches.
+
+    `launch` are the deployment's own LaunchSettings of it, `server` its Server settings.
+    """
     folder = root / "modules" / "Puppet"
     folder.mkdir(parents=True)
     settings = {"Modules": {"Puppet": MODULE}}
     (folder / "modulesettings.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "puppet.py").write_text("", encoding="utf-8")
-    own = {"Server": {"Port": 0, **server}}
+    own: dict[str, Any] = {"Server": {"Port": 0, "DataDir": "data", **server}}
+    if launch:
+        own["Modules"] = {"Puppet": {"LaunchSettings": launch}}
     (root / "modulesettings.json").write_text(json.dumps(own), encoding="utf-8")
     return root
 
@@ -115,6 +120,12 @@ class Puppet(Caller):
     async def finish(self, work: dict[str, Any], offset: int, text: str, **result: Any) -> Any:
         return await self.progress(work, offset, text, result={"success": True, **result})
 
+    async def tell_status(self, **status: Any) -> tuple[int, dict[str, Any]]:
+        """Say how it is, as the SDK does every two seconds."""
+        path = "/v1/queue/updatemodulestatus/Puppet"
+        data = {"statusData": json.dumps(status)}
+        return await self.call("POST", path, params=self.query, data=data)
+
     async def control(self, wait: float = 5) -> list[dict[str, Any]]:
         query = {**self.query, "wait": str(wait)}
         _, body = await self.call("GET", "/v1/modules/Puppet/control", params=query)
@@ -122,9 +133,9 @@ class Puppet(Caller):
 
 
 @asynccontextmanager
-async def running_host(root: Path) -> AsyncIterator[Host]:
-    """A host over the deployment in `root`, on a free port."""
-    host = Host(load_settings(root))
+async def running_host(root: Path, **parts: Any) -> AsyncIterator[Host]:
+    """A host over the deployment in `root`, on a free port, with `parts` of its own."""
+    host = Host(load_settings(root), **parts)
     await host.start()
     try:
         yield host

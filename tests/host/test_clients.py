@@ -69,6 +69,17 @@ async def test_the_way_of_a_reply(puppet: Puppet, client: Caller) -> None:
     assert status["timestampUTC"].endswith("GMT") and status["processedBy"] == "localhost"
 
 
+async def test_a_reader_that_knows_more_goes_on_from_there(puppet: Puppet, client: Caller) -> None:
+    """It has seen text that its host, which was killed, had not kept."""
+    command_id = await client.tell()
+    work = await puppet.take()
+    await puppet.progress(work, 0, "Hel")
+    status = await client.status(command_id, offset=4)
+    assert (status["delta"], status["nextOffset"]) == ("", 4)
+    await puppet.progress(work, 3, "lo")
+    assert (await client.status(command_id, offset=4))["delta"] == "o"
+
+
 async def test_a_poll_can_wait_for_what_comes(puppet: Puppet, client: Caller) -> None:
     command_id = await client.tell()
     work = await puppet.take()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from host.exits import describe_exit, free_memory_bytes
+from host.processes.exits import FreeMemory, describe_exit, free_memory_bytes
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from host.exits import describe_exit, free_memory_bytes
     ],
 )
 def test_exit_codes(returncode: int, text: str) -> None:
-    assert describe_exit(returncode, []) == text
+    assert describe_exit(returncode, [], 0) == text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
@@ -28,7 +28,8 @@ def test_exit_codes(returncode: int, text: str) -> None:
     [
         (
             -9,
-            "killed by SIGKILL (signal 9): probably out of memory; free memory now 1.2 GB",
+            "killed by SIGKILL (signal 9): probably out of memory; "
+            "free memory just before was 1.2 GB",
         ),
         (-11, "killed by SIGSEGV (signal 11): a fault in native code"),
         (-4, "killed by SIGILL (signal 4): a build for another kind of CPU"),
@@ -36,19 +37,27 @@ def test_exit_codes(returncode: int, text: str) -> None:
     ],
 )
 def test_signals(returncode: int, text: str) -> None:
-    assert describe_exit(returncode, [], lambda: 1_234_567_890) == text
+    assert describe_exit(returncode, [], 1_234_567_890) == text
 
 
 def test_the_last_lines_are_quoted() -> None:
     lines = ["one", "  two", "three", "ValueError: four"]
-    assert describe_exit(1, lines) == "exit code 1; last lines: two | three | ValueError: four"
+    assert describe_exit(1, lines, 0) == "exit code 1; last lines: two | three | ValueError: four"
 
 
 def test_long_last_lines_are_cut_at_the_front() -> None:
-    text = describe_exit(1, ["x" * 5_000, "the cause"])
+    text = describe_exit(1, ["x" * 5_000, "the cause"], 0)
     assert text.endswith("the cause")
     assert len(text) < 700
 
 
 def test_free_memory_is_plausible() -> None:
     assert free_memory_bytes() > 1_000_000
+
+
+def test_the_least_of_the_last_looks_counts() -> None:
+    looks = iter([1, 900, 50, 700, 800])
+    memory = FreeMemory(lambda: next(looks))
+    for _ in range(4):
+        memory.look()
+    assert memory.last_bytes == 50, "the last three: after the death much is free again"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from host.logs import LogRing
-from host.output import KEPT_LINES, MAX_LINE_BYTES, MAX_LINES_PER_S, OutputLog
-from host.process import STDERR, STDOUT
+from host.processes.output import KEPT_LINES, MAX_LINE_BYTES, MAX_LINES_PER_S, OutputLog
+from host.processes.process import STDERR, STDOUT
 
 
 class Clock:

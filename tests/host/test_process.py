@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from host.process import (
+from host.processes.process import (
     STDERR,
     STDOUT,
     Child,

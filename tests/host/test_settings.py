@@ -137,6 +137,12 @@ def test_server_settings_are_read(tmp_path: Path) -> None:
         ('{"Server": {"Port": "many"}}', 'Server.Port: expected a whole number, got "many"'),
         ('{"Server": {"Port": true}}', "Server.Port: expected a whole number, got true"),
         ('{"Server": {"Port": 80.5}}', "Server.Port: expected a whole number, got 80.5"),
+        (
+            '{"Server": {"Store": "sqlite"}}',
+            'Server.Store: expected "local", "memory", or an address such as redis://',
+        ),
+        ('{"Server": {"KeepHours": 0}}', "Server.KeepHours: expected a number above 0"),
+        ('{"Server": {"Durability": "disk"}}', "Server.Durability: expected one of "),
         ('{"Server": {"Port": -1}}', "Server.Port: expected a number of at least 0, got -1"),
         ('{"Server": {"Port": 65536}}', "Server.Port: expected a number of at most 65535"),
         ('{"Server": {"MaxBodyMB": 0}}', "Server.MaxBodyMB: expected a number above 0, got 0"),
@@ -455,6 +461,7 @@ def test_the_environment_is_that_of_the_protocol(tmp_path: Path) -> None:
         "CPAI_HALF_PRECISION": "disable",
         "CPAI_LOG_VERBOSITY": "Loud",
         "DIR": "./models",
+        "CPAI_STORE_SHARED": "false",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(tmp_path),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ from chat import ROOT, Chat
 from make_model import make_model
 
 from host.app import Host
+from host.processes.supervision import Timing
 from host.settings import load_settings
 
 Launch = Callable[..., Awaitable[Chat]]
@@ -31,18 +33,21 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def launch() -> AsyncIterator[Launch]:
+async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
     """Start a host with LlamaChat on a free port; without a model file it has the guide."""
     async with AsyncExitStack() as stack:
 
-        async def start(model: Path | None = None, **variables: str) -> Chat:
+        async def start(
+            model: Path | None = None, timing: Timing | None = None, **variables: str
+        ) -> Chat:
             settings = load_settings(ROOT)
-            settings = replace(settings, server=settings.server.model_copy(update={"port": 0}))
+            own = {"port": 0, "data_dir": Path(tempfile.mkdtemp(dir=tmp_path))}
+            settings = replace(settings, server=settings.server.model_copy(update=own))
             env: dict[str, Any] = {**os.environ, **variables}
             if model is not None:
                 env["CPAI_MODULE_LLAMA_MODEL_DIR"] = str(model.parent)
                 env["CPAI_MODULE_LLAMA_MODEL_FILENAME"] = model.name
-            host = Host(settings, base_env=env)
+            host = Host(settings, timing=timing, base_env=env)
             stack.push_async_callback(host.stop)
             await host.start()
             session = await stack.enter_async_context(aiohttp.ClientSession())

@@ -15,6 +15,8 @@ import pytest
 from chat import Chat
 from test_events import follow, read_events, text_of
 
+from host.processes.supervision import RestartPolicy, Timing
+
 
 async def test_the_guide_says_what_it_can_do(launch: Any) -> None:
     chat: Chat = await launch()
@@ -196,3 +198,31 @@ async def test_a_model_that_does_not_load_fails_every_command(
     assert error.lower() in listed["statuses"][0]["reason"].lower()
     _, log = await chat.call("GET", "/v1/log/list?count=100")
     assert any(error.lower() in one["entry"].lower() for one in log["entries"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+async def test_a_module_killed_while_it_loads_says_so(launch: Any, slow_model: Path) -> None:
+    timing = Timing(restarts=RestartPolicy(max_failures=2, first_pause_s=0.01))
+    chat: Chat = await launch(slow_model, timing=timing)
+    ids = [await chat.begin("Anyone?") for _ in range(2)]
+    killed: set[int] = set()
+    while len(killed) < 2:
+        _, listed = await chat.call("GET", "/v1/module/list/status")
+        pid = listed["statuses"][0]["pid"]
+        if (
+            pid
+            and pid not in killed
+            and listed["statuses"][0]["statusData"].get("state") == "loading"
+        ):
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+    for command_id in ids:
+        status = await chat.ended(command_id)
+        assert status["state"] == "failed" and "killed by SIGKILL" in status["error"]
+    _, listed = await chat.call("GET", "/v1/module/list/status")
+    assert listed["statuses"][0]["status"] == "Crashed"
+    assert "killed by SIGKILL" in listed["statuses"][0]["reason"]
+    _, log = await chat.call("GET", "/v1/log/list?count=100")
+    assert any("killed by SIGKILL" in one["entry"] for one in log["entries"])
+    code, refused = await chat.call("POST", "/v1/text/chat", json={"prompt": "Anyone?"})
+    assert code == 503 and "killed by SIGKILL" in refused["error"]

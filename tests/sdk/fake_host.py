@@ -11,13 +11,16 @@ import asyncio
 import itertools
 import json
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from loopback import LoopbackServer, payload
 
 POLL_S = 0.5
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -55,6 +58,8 @@ class FakeHost(LoopbackServer):
         self.cancel_in_reply: list[str] = []
         self.faults: deque[str] = deque()
         """For the next progress reports: "unavailable" or "lost" (taken in, answer lost)."""
+        self.refusal = 0
+        """The HTTP status that every request gets instead of an answer; 0: none."""
         self._work: asyncio.Queue[HostCommand] = asyncio.Queue()
         self._controls: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._numbers = itertools.count(1)
@@ -75,6 +80,9 @@ class FakeHost(LoopbackServer):
 
     def cancel(self, command: HostCommand) -> None:
         self._controls.put_nowait({"type": "cancel", "commandId": command.command_id})
+
+    def drain(self) -> None:
+        self._controls.put_nowait({"type": "drain"})
 
     def quit(self) -> None:
         self._controls.put_nowait({"type": "quit"})
@@ -99,7 +107,7 @@ class FakeHost(LoopbackServer):
     # What a module does -------------------------------------------------------------------------
 
     def make_app(self) -> web.Application:
-        app = web.Application(client_max_size=64 * 2**20)
+        app = web.Application(client_max_size=64 * 2**20, middlewares=[self._refuse])
         app.router.add_get("/v1/status/ping", self._ping)
         app.router.add_post("/v1/log", self._log)
         app.router.add_post("/v1/queue/updatemodulestatus/{module}", self._status)
@@ -108,6 +116,13 @@ class FakeHost(LoopbackServer):
         app.router.add_post("/v1/modules/{module}/progress", self._progress)
         app.router.add_get("/v1/modules/{module}/control", self._control)
         return app
+
+    @web.middleware
+    async def _refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.refusal:
+            body = {"success": False, "error": "this host refuses"}
+            return web.json_response(body, status=self.refusal)
+        return await handler(request)
 
     async def _ping(self, _: web.Request) -> web.Response:
         version = {"major": 0, "minor": 1, "patch": 0}

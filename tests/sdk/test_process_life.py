@@ -67,7 +67,9 @@ async def test_the_end_reports_what_ran(host: FakeHost, launch: Launch, way: str
         module.process.send_signal(signal.SIGTERM)
     assert "cleaned up" in await ends_quickly(module)
     assert command.text == "begun ended"
-    assert command.result is not None and command.result["stop_reason"] == "cancelled"
+    assert command.result is None, "nobody wanted it to end: the host judges what becomes of it"
+    goodbye = host.statuses[-1]
+    assert goodbye["state"] == "stopped" and goodbye["commands"] == []
 
 
 @pytest.mark.parametrize("command_name", ["get-stuck", "block-loop"])
@@ -79,8 +81,7 @@ async def test_the_end_comes_whatever_the_module_does(
     host.quit()
     stderr = await ends_quickly(module)
     assert "cleaned up" not in stderr
-    if command_name == "get-stuck":
-        assert command.result is not None and command.result["stop_reason"] == "cancelled"
+    assert command.result is None
 
 
 async def test_a_host_that_does_not_answer_does_not_hold_up_the_end(
@@ -111,21 +112,49 @@ async def test_ctrl_c_ends_a_module_started_by_hand(host: FakeHost, launch: Laun
     await ends_quickly(module)
 
 
-async def test_it_ends_when_its_host_was_killed(host: FakeHost) -> None:
+async def launched_by_parent(
+    host: FakeHost, **more: str
+) -> tuple[asyncio.subprocess.Process, HostCommand]:
+    """A process that has launched the module, which works on a command."""
     parent = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()",
         sys.executable,
         str(SCRIPT),
-        env=environment(host.url, "TestModule"),
+        env=environment(host.url, "TestModule", **more),
         start_new_session=True,
     )
-    await begun(host, "obey")
+    return parent, await begun(host, "obey")
+
+
+async def orphaned(parent: asyncio.subprocess.Process) -> psutil.Process:
+    """The module, after the death of who had launched it."""
     (module,) = psutil.Process(parent.pid).children()
     parent.kill()
     await parent.wait()
+    return module
+
+
+async def test_it_ends_when_its_host_was_killed(host: FakeHost) -> None:
+    parent, _ = await launched_by_parent(host)
+    module = await orphaned(parent)
     try:
+        await asyncio.to_thread(module.wait, END_S)
+    finally:
+        if module.is_running():
+            module.kill()
+
+
+async def test_on_a_shared_store_it_finishes_what_it_runs_first(host: FakeHost) -> None:
+    parent, command = await launched_by_parent(host, CPAI_STORE_SHARED="true")
+    module = await orphaned(parent)
+    try:
+        await host.until(lambda: host.statuses[-1]["state"] == "draining")
+        assert command.result is None and module.is_running()
+        host.cancel(command)  # one way for it to end
+        assert (await host.finished(command))["stop_reason"] == "cancelled"
+        assert command.text == "begun ended"
         await asyncio.to_thread(module.wait, END_S)
     finally:
         if module.is_running():

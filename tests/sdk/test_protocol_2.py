@@ -309,14 +309,10 @@ async def test_faulty_overrides_do_not_stop_the_module(host: FakeHost, serve: Se
         def module_status(self) -> Any:
             raise ValueError("status broke")
 
-        def selftest(self) -> Any:
-            return None
-
         def update_statistics(self, response: Any) -> None:
             raise ValueError("statistics broke")
 
     await serve(Faulty())
-    assert (await host.answered(host.ask("selftest")))["success"] is False
     assert (await host.answered(host.ask("get_module_status")))["success"] is True
     answer = await host.answered(host.post("plain", is_long=False, name="x"))
     assert answer["answer"] == "x"
@@ -376,7 +372,10 @@ async def test_quit_ends_what_runs_and_reports_it(
     later = host.post(name="b")
     host.quit()
     assert await finish() == 0
-    assert command.result is not None and command.result["stop_reason"] == "cancelled"
+    assert command.text == "a0 " and command.result is None, "the host judges what becomes of it"
+    goodbye = host.statuses[-1]
+    assert (goodbye["state"], goodbye["commands"]) == ("stopped", [])
+    assert goodbye["error"] == "the host asked"
     answer = await host.answered(waiting)
     assert answer["success"] is False and answer["code"] == 503
     assert not later.was_claimed

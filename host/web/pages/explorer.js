@@ -3,6 +3,7 @@
 import { FragmentFrame } from "./fragment_host.js";
 import { getJson } from "./host_client.js";
 import { LogPane } from "./log_pane.js";
+import { ModuleFacts } from "./module_facts.js";
 import { ModulesPane, describeModule, setText } from "./modules_pane.js";
 
 const POLL_MS = 2000;
@@ -16,10 +17,13 @@ const left = new Set(); // ids of modules whose frame went elsewhere and was clo
 let insertions = new Map(); // moduleId -> its entry of uiInsertions
 let insertionsFor = ""; // the modules that `insertions` was asked for
 let entries = []; // the host's statuses, by name
+let queues = []; // what the host says of each module's queue
 let selectedId = "";
 let unreachableSince = null;
+let storeError = ""; // why the host cannot reach its store; empty when it can
 
 const log = new LogPane(element("log-button"), element("log-latest"), element("log-lines"));
+const facts = new ModuleFacts(element("facts"));
 const modules = new ModulesPane(element("module-list"), (id) => select(id, true));
 
 // --- theme ---
@@ -62,6 +66,7 @@ function showSelected() {
   if (insertion && !frames.has(selectedId) && !left.has(selectedId)) openFrame(insertion);
   for (const [id, frame] of frames) frame.isShown = id === selectedId;
   showNotice();
+  showFacts();
   fitFrames();
 }
 
@@ -97,6 +102,12 @@ function showNotice() {
   setText(element("notice-text"), text);
 }
 
+function showFacts() {
+  const entry = entries.find((one) => one.moduleId === selectedId);
+  const queue = queues.find((one) => one.moduleId === selectedId);
+  facts.update(entry, entry && describeModule(entry), queue, log.linesOf(selectedId));
+}
+
 function fitFrames() {
   const box = main.getBoundingClientRect();
   const topPx = element("frames").getBoundingClientRect().top - box.top + main.scrollTop;
@@ -107,6 +118,7 @@ function fitFrames() {
 
 new ResizeObserver(fitFrames).observe(main);
 new ResizeObserver(fitFrames).observe(element("notice"));
+new ResizeObserver(fitFrames).observe(element("facts"));
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !element("link-dialog").open) frames.get(selectedId)?.sendEscape();
@@ -126,6 +138,14 @@ for (const id of ["link-cancel", "link-open"]) {
 
 // --- following the host ---
 
+function hostWords(ping, isLost) {
+  if (isLost) return "Host unreachable";
+  if (storeError) return "Its store is away";
+  if (ping.draining) return "Draining: begins nothing new";
+  const { major, minor, patch } = ping.version ?? {};
+  return major === undefined ? "Running" : `Running ${major}.${minor}.${patch}`;
+}
+
 function showHost(ping) {
   const isLost = ping.success !== true;
   if (isLost && unreachableSince === null) unreachableSince = new Date();
@@ -133,14 +153,17 @@ function showHost(ping) {
     unreachableSince = null;
     log.reset();
   }
-  const { major, minor, patch } = ping.version ?? {};
-  element("host-state").dataset.tone = isLost ? "bad" : "good";
-  setText(element("host-text"), isLost ? "Host unreachable" : major === undefined ? "Running" : `Running ${major}.${minor}.${patch}`);
-  element("offline").hidden = !isLost;
+  const isDimmed = ping.draining || storeError !== "";
+  element("host-state").dataset.tone = isLost ? "bad" : isDimmed ? "wait" : "good";
+  setText(element("host-text"), hostWords(ping, isLost));
+  element("offline").hidden = !isLost && !storeError;
   element("module-list").toggleAttribute("data-stale", isLost);
   if (isLost) {
     const since = unreachableSince.toLocaleTimeString();
     const text = `No answer from the host since ${since}. This page tries again every few seconds. If you stopped it, start it with: llamachat serve`;
+    setText(element("offline"), text);
+  } else if (storeError) {
+    const text = `The host runs, but ${storeError}. Nothing is lost; what you ask now has to wait. This page tries again every few seconds.`;
     setText(element("offline"), text);
   }
   return !isLost;
@@ -158,6 +181,12 @@ async function refreshModules() {
     selectedId = isThere(wanted) ? wanted : withPage?.moduleId ?? "";
   }
   select(selectedId, false);
+}
+
+async function refreshQueues() {
+  const answer = await getJson("/v1/stats");
+  queues = Array.isArray(answer.queues) ? answer.queues : [];
+  storeError = answer.code === 503 ? answer.error : "";
 }
 
 function wantedId() {
@@ -179,7 +208,8 @@ async function refreshInsertions() {
 
 async function refresh() {
   if (!showHost(await getJson("/v1/status/ping"))) return;
-  await Promise.all([refreshModules(), log.refresh()]);
+  await Promise.all([refreshModules(), refreshQueues(), log.refresh()]);
+  showFacts();
 }
 
 async function follow() {

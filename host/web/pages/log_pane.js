@@ -12,6 +12,7 @@ export class LogPane {
   #latest;
   #lines;
   #lastId = 0;
+  #kept = []; // entries, oldest first
 
   constructor(button, latest, lines) {
     this.#button = button;
@@ -29,15 +30,23 @@ export class LogPane {
     entries.sort((one, other) => one.id - other.id);
     this.#lines.append(...entries.map(buildLine));
     while (this.#lines.childElementCount > KEPT_LINES) this.#lines.firstElementChild.remove();
+    this.#kept = [...this.#kept, ...entries].slice(-KEPT_LINES);
     const newest = entries[entries.length - 1];
     this.#lastId = newest.id;
     setText(this.#latest, `${sourceOf(newest)}: ${newest.entry}`);
     if (isAtEnd) this.#lines.scrollTop = this.#lines.scrollHeight;
   }
 
+  // The entries about a module.
+  linesOf(moduleId) {
+    const wanted = moduleId.toLowerCase();
+    return this.#kept.filter((entry) => String(entry.category).toLowerCase() === wanted);
+  }
+
   // A host that came back counts its lines from the start again.
   reset() {
     this.#lastId = 0;
+    this.#kept = [];
     this.#lines.replaceChildren();
     setText(this.#latest, "");
   }

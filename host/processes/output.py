@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from host.logs import LogRing
-from host.process import STDERR
+from host.processes.process import STDERR
 
 MAX_LINE_BYTES = 3_000
 MAX_LINES_PER_S = 200
@@ -23,13 +23,22 @@ _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x
 
 
 class OutputLog:
-    """Takes the output of one process in chunks. `clock` counts seconds."""
+    """Takes the output of one process in chunks. `clock` counts seconds.
+
+    `mark` comes after the label, to tell one process of a module from another.
+    """
 
     def __init__(
-        self, log: LogRing, category: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        log: LogRing,
+        category: str,
+        mark: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._category = category
+        self._mark = mark
         self._clock = clock
         self._unfinished: dict[int, bytes] = {}
         self._kept: dict[bool, deque[str]] = {
@@ -72,7 +81,7 @@ class OutputLog:
         self._kept[is_error].append(text)
         if self._has_room():
             label = "stderr" if is_error else "stdout"
-            self._log.add(text, category=self._category, label=label)
+            self._log.add(text, category=self._category, label=label + self._mark)
         else:
             self._left_out += 1
 
@@ -90,6 +99,6 @@ class OutputLog:
                 f"{self._left_out} lines of output left out: more than {MAX_LINES_PER_S} a second",
                 level="warning",
                 category=self._category,
-                label="supervisor",
+                label=f"supervisor{self._mark}",
             )
             self._left_out = 0

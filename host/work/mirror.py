@@ -7,12 +7,13 @@ Invariant: a mirror reports under the attempt of the claim that it follows, like
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 from host.commands import Command, CommandError, Outcome
 from host.modules import Instance, ModuleDidNotAnswer, ModuleRegistry
-from host.store.protocol import CommandStore
+from host.store.protocol import CommandStore, StoreUnavailable
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, RUNNING_ANSWER, system_payload
 
 _log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.25
 ANSWER_WITHIN_S = 5.0
 SILENCES_ALLOWED = 6
+STORE_PAUSE_S = 1.0
 
 # what belongs to the exchange of messages rather than to the command's own status
 _ENVELOPE = frozenset(
@@ -44,17 +46,24 @@ class Mirror:
 
     async def follow(self) -> None:
         """Look until the command has ended, by its module's word or by its silence."""
-        try:
-            while not self._command.state.is_terminal:
-                command_id, version = self._command.id, self._command.version
-                found = await self._store.wait(command_id, version, LOOK_EVERY_S)
-                if found is None or found.attempt != self._attempt:
+        while not self._command.state.is_terminal:
+            try:
+                found = await self._changed()
+                if found is None:
                     return
                 self._command = found
                 await self._pass_on_cancel()
                 await self._look()
-        except CommandError as error:  # ended elsewhere: its process died, say
-            _log.info("no longer following %s: %s", self._command.id, error)
+            except StoreUnavailable:  # the module keeps its state: look again
+                await asyncio.sleep(STORE_PAUSE_S)
+            except CommandError as error:  # ended elsewhere: its process died, say
+                _log.info("no longer following %s: %s", self._command.id, error)
+                return
+
+    async def _changed(self) -> Command | None:
+        """The command after the next change or look's pause; None when the claim is over."""
+        found = await self._store.wait(self._command.id, self._command.version, LOOK_EVERY_S)
+        return found if found is not None and found.attempt == self._attempt else None
 
     async def _pass_on_cancel(self) -> None:
         if self._command.is_cancel_requested and not self._is_told:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from host.process_group import LAUNCH_OPTIONS, ProcessGroup, process_group
+from host.processes.priority import compute_as_usual
+from host.processes.process_group import LAUNCH_OPTIONS, ProcessGroup, process_group
 
 STDOUT = 1
 STDERR = 2
@@ -83,6 +84,7 @@ async def launch_process(spec: LaunchSpec, on_output: OnOutput) -> Child:
         )
     except (OSError, ValueError) as ex:  # ValueError: a null byte in a variable
         raise LaunchError(f"{spec.command[0]} could not be launched: {ex}") from ex
+    compute_as_usual(transport.get_pid())
     return _ChildProcess(transport, protocol, process_group(transport.get_pid()))
 
 

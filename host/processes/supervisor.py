@@ -6,13 +6,14 @@ Invariant: when `stop_all` returns, no process that was launched here is left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from host.logs import LogRing
-from host.module_process import ModuleProcess
-from host.process import Launcher, launch_process
-from host.settings import BrokenModule, ModuleSettings, ServerSettings
-from host.supervision import (
+from host.modules import new_launched_id
+from host.processes.liveness import Sign
+from host.processes.module_group import ModuleGroup
+from host.processes.process import Launcher, launch_process
+from host.processes.supervision import (
     Hooks,
     ModuleProcessState,
     ModuleStatus,
@@ -20,7 +21,9 @@ from host.supervision import (
     StopLadder,
     Surroundings,
     Timing,
+    no_env,
 )
+from host.settings import BrokenModule, ModuleSettings, ServerSettings
 
 
 class UnknownModule(LookupError):
@@ -40,6 +43,7 @@ class HostIsStopping(Exception):
 
 _NO_HOOKS = Hooks()
 _USUAL_TIMING = Timing()
+_USUAL_SIGN = Sign()
 
 
 class Supervisor:
@@ -56,22 +60,25 @@ class Supervisor:
         timing: Timing = _USUAL_TIMING,
         launcher: Launcher = launch_process,
         base_env: Mapping[str, str] | None = None,
+        new_id: Callable[[], str] = new_launched_id,
+        more_env: Callable[[str], Mapping[str, str]] = no_env,
     ) -> None:
-        around = Surroundings(server, log, hooks, timing, launcher, base_env)
+        around = Surroundings(server, log, hooks, timing, launcher, base_env, new_id, more_env)
         self._sleep = timing.sleep
-        self._processes = {module.id.lower(): ModuleProcess(module, around) for module in modules}
+        self._guard = around.guard
+        self._groups = {module.id.lower(): ModuleGroup(module, around) for module in modules}
         self._broken = {module.id.lower(): module for module in broken}
         self._is_closing = False
 
     async def start_all(self) -> None:
         """Start the modules with AutoStart, in order, each after its predecessor's pause."""
-        for process in list(self._processes.values()):
-            launch = process.module.launch
+        for group in list(self._groups.values()):
+            launch = group.module.launch
             if not launch.auto_start:
                 continue
             if self._is_closing:
                 return
-            await process.start()
+            await group.start()
             if launch.post_start_pause_s:
                 await self._sleep(launch.post_start_pause_s)
 
@@ -82,12 +89,12 @@ class Supervisor:
         """
         self._refuse_when_closing()
         if module_id.lower() not in self._broken:
-            await self._process(module_id).start()
+            await self._group(module_id).start()
 
     async def stop(self, module_id: str) -> None:
         """Stop a module and all it started. Raises UnknownModule."""
         if module_id.lower() not in self._broken:
-            await self._process(module_id).stop()
+            await self._group(module_id).stop()
 
     async def restart(self, module_id: str) -> None:
         """Stop, then start. Raises as those do."""
@@ -98,45 +105,57 @@ class Supervisor:
     async def stop_all(self) -> None:
         """Stop everything, side by side; nothing can be started afterwards."""
         self._is_closing = True
-        await asyncio.gather(*(process.stop() for process in self._processes.values()))
+        await asyncio.gather(*(group.stop() for group in self._groups.values()))
+        self._guard.close()
 
     def state(self, module_id: str) -> ModuleProcessState:
-        """The state of a module's process; Unknown for an id that is not here."""
+        """The state of a module, which is its best instance's; Unknown for an id not here."""
         key = module_id.lower()
-        if key in self._processes:
-            return self._processes[key].state
+        if key in self._groups:
+            return self._groups[key].state
         if key in self._broken:
             return _broken_state(self._broken[key])
         return ModuleProcessState(ModuleStatus.UNKNOWN, reason="no such module here")
 
     def states(self) -> dict[str, ModuleProcessState]:
-        """The state of each module's process, broken modules included, by module id."""
-        states = {process.module.id: process.state for process in self._processes.values()}
+        """The state of each module, broken ones included, by module id."""
+        states = {group.module.id: group.state for group in self._groups.values()}
         for module in self._broken.values():
             states[module.id] = _broken_state(module)
         return states
 
+    def instances(self, module_id: str) -> list[ModuleProcessState]:
+        """The state of each instance that is, or was, launched here."""
+        group = self._groups.get(module_id.lower())
+        return group.states if group is not None else []
+
     def mark_ready(self, module_id: str, instance_id: str | None) -> None:
-        """A module has polled, or shaken hands. Others than the launched instance change nothing.
+        """An instance takes commands. Others than those launched here change nothing.
 
         `instance_id` None (modules that speak part 1 do not name theirs) is whichever runs.
         """
-        process = self._processes.get(module_id.lower())
-        if process is not None:
-            process.mark_ready(instance_id)
+        group = self._groups.get(module_id.lower())
+        if group is not None:
+            group.mark_ready(instance_id)
 
-    def mark_seen(self, module_id: str, instance_id: str | None) -> None:
-        """Any other sign of life of an instance."""
-        process = self._processes.get(module_id.lower())
-        if process is not None:
-            process.mark_seen(instance_id)
+    def mark_seen(self, module_id: str, instance_id: str | None, sign: Sign = _USUAL_SIGN) -> None:
+        """Any sign of life of an instance, and what it tells of its work."""
+        group = self._groups.get(module_id.lower())
+        if group is not None:
+            group.mark_seen(instance_id, sign)
 
-    def _process(self, module_id: str) -> ModuleProcess:
-        process = self._processes.get(module_id.lower())
-        if process is None:
-            known = [item.module.id for item in self._processes.values()]
+    def watches_itself(self, module_id: str, instance_id: str) -> None:
+        """An instance that is to outlive this host's death: it finishes its work for others."""
+        for state in self.instances(module_id):
+            if state.instance_id == instance_id and state.pid is not None:
+                self._guard.forget(state.pid)
+
+    def _group(self, module_id: str) -> ModuleGroup:
+        group = self._groups.get(module_id.lower())
+        if group is None:
+            known = [item.module.id for item in self._groups.values()]
             raise UnknownModule(module_id, known)
-        return process
+        return group
 
     def _refuse_when_closing(self) -> None:
         if self._is_closing:

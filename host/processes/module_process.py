@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from host.exits import describe_exit
-from host.output import OutputLog
-from host.process import Child, LaunchError, LaunchSpec
+from host.processes.exits import FreeMemory, describe_exit
+from host.processes.liveness import Liveness, Sign, SilenceLimits
+from host.processes.output import OutputLog
+from host.processes.process import Child, LaunchError, LaunchSpec
+from host.processes.supervision import ModuleProcessState, ModuleStatus, Surroundings
 from host.settings import ModuleSettings, launch_command, module_environment
-from host.supervision import ModuleProcessState, ModuleStatus, Surroundings
 
 _logger = logging.getLogger(__name__)
 
@@ -31,13 +32,27 @@ class _Run:
     child: Child
     output: OutputLog
     since_s: float
+    liveness: Liveness
+    memory: FreeMemory
 
 
 class ModuleProcess:
-    """The process of one module, through all its launches."""
+    """One instance of a module, through all its launches.
 
-    def __init__(self, module: ModuleSettings, around: Surroundings) -> None:
+    `environment` is its own; `mark` tells it from others of the module in the log.
+    """
+
+    def __init__(
+        self,
+        module: ModuleSettings,
+        around: Surroundings,
+        environment: Mapping[str, str],
+        mark: str = "",
+    ) -> None:
         self.module = module
+        self._environment = environment
+        self._mark = mark
+        self._liveness: Liveness | None = None
         self.state = ModuleProcessState(ModuleStatus.NOT_STARTED)
         self._around = around
         self._turn = asyncio.Lock()  # one start or stop at a time
@@ -65,22 +80,18 @@ class ModuleProcess:
                 await asyncio.wait({self._task})  # unlike `await`, leaves it be when cancelled
             self._become(ModuleStatus.STOPPED, pid=None, instance_id=None)
 
-    def mark_ready(self, instance_id: str | None) -> None:
-        """The instance has spoken to the host. None stands for whichever runs."""
-        if self._is_current(instance_id):
-            if self.state.status is ModuleStatus.STARTING:
-                self._become(ModuleStatus.STARTED, reason="")
-                self._note("started")
-            self.mark_seen(instance_id)
+    def mark_ready(self) -> None:
+        """It takes commands."""
+        self.state = replace(self.state, last_seen=datetime.now(timezone.utc))
+        if self.state.status is ModuleStatus.STARTING:
+            self._become(ModuleStatus.STARTED, reason="")
+            self._note("started")
 
-    def mark_seen(self, instance_id: str | None) -> None:
-        """A sign of life of the instance."""
-        if self._is_current(instance_id):
-            self.state = replace(self.state, last_seen=datetime.now(timezone.utc))
-
-    def _is_current(self, instance_id: str | None) -> bool:
-        current = self.state.instance_id
-        return current is not None and instance_id in (None, current)
+    def mark_seen(self, sign: Sign) -> None:
+        """A sign of life."""
+        self.state = replace(self.state, last_seen=datetime.now(timezone.utc))
+        if self._liveness is not None:
+            self._liveness.sign(sign)
 
     async def _live(self) -> None:
         """Launch, watch and launch again, until stopped or given up."""
@@ -101,14 +112,15 @@ class ModuleProcess:
     async def _launch(self) -> _Run | None:
         """Launch the process; None when that cannot be done."""
         self._become(ModuleStatus.STARTING, last_seen=None)
-        instance_id = secrets.token_hex(8)
-        output = OutputLog(self._around.log, self.module.id)
+        instance_id = self._around.new_id()
+        output = OutputLog(self._around.log, self.module.id, self._mark)
         try:
             child = await self._around.launcher(self._spec(instance_id), output.feed)
         except LaunchError as ex:
             self._become(ModuleStatus.FAILED_START, reason=str(ex))
             self._note(f"cannot be launched: {ex}", "error")
             return None
+        self._around.guard.watch(child.pid)
         self._become(
             ModuleStatus.STARTING,
             pid=child.pid,
@@ -117,7 +129,16 @@ class ModuleProcess:
         )
         self._note(f"launched, pid {child.pid}")
         self._launched.set()
-        return _Run(instance_id, child, output, self._around.timing.clock())
+        now_s = self._around.timing.clock()
+        self._liveness = self._new_liveness(now_s)
+        return _Run(instance_id, child, output, now_s, self._liveness, FreeMemory())
+
+    def _new_liveness(self, now_s: float) -> Liveness:
+        timing, launch = self._around.timing, self.module.launch
+        limits = SilenceLimits(
+            timing.silent_s, timing.slow_silent_s, launch.max_silent_s, launch.max_start_s
+        )
+        return Liveness(limits, timing.look_every_s, now_s)
 
     def _spec(self, instance_id: str) -> LaunchSpec:
         module = self.module
@@ -127,8 +148,8 @@ class ModuleProcess:
         if not os.path.isfile(command[-1]):
             raise LaunchError(f"LaunchSettings.FilePath: there is no file {command[-1]}")
         base = os.environ if self._around.base_env is None else self._around.base_env
-        env = module_environment(module, self._around.server, instance_id, base)
-        return LaunchSpec(command, module.path, env)
+        env = module_environment(module, self._around.server, instance_id, base, self._environment)
+        return LaunchSpec(command, module.path, {**env, **self._around.more_env(instance_id)})
 
     async def _watch(self, run: _Run) -> bool:
         """See one launch to its end; True when the module is to be launched again."""
@@ -137,10 +158,11 @@ class ModuleProcess:
         finally:
             run.child.kill()  # nothing to do, unless this task was cancelled
             await run.child.close()
+            self._around.guard.forget(run.child.pid)
             run.output.finish()
         code = run.child.returncode
         if stopped_how is None and code is not None:
-            reason = describe_exit(code, run.output.last_lines())
+            reason = describe_exit(code, run.output.last_lines(), run.memory.last_bytes)
         else:
             reason = stopped_how or "it could not be watched any longer"
         pause_s = self._judge(run, reason)
@@ -151,22 +173,47 @@ class ModuleProcess:
         return not self._stop.is_set()
 
     async def _until_exit(self, run: _Run) -> str | None:
-        """Wait for the process to end, or end it when a stop is wanted; then how it was stopped."""
+        """Wait for the process to end, or end it when a stop is wanted, or when it hangs.
+
+        None when it ended by itself; else how, or why, it was ended.
+        """
         exited = asyncio.ensure_future(run.child.wait())
         stop = asyncio.ensure_future(self._stop.wait())
+        timing = self._around.timing
         try:
-            await asyncio.wait({exited, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return None if exited.done() else await self._end(run, exited)
+            while True:
+                await asyncio.wait(
+                    {exited, stop},
+                    timeout=timing.look_every_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if exited.done():
+                    return None
+                if stop.done():
+                    return await self._end(run, exited)
+                run.memory.look()
+                if (fault := run.liveness.fault(timing.clock())) is not None:
+                    return await self._end_hung(run, exited, fault)
         finally:
             await _cancelled(exited, stop)
 
     async def _end(self, run: _Run, exited: asyncio.Future[int]) -> str:
         """The ladder: ask, terminate, kill. Returns which step it took."""
-        ladder = self._around.timing.ladder
         was_ready = self.state.status is ModuleStatus.STARTED
         self._become(ModuleStatus.STOPPING)
-        if was_ready and await self._has_quit(run, exited, ladder.grace_s):
+        if was_ready and await self._has_quit(run, exited, self._around.timing.ladder.grace_s):
             return "stopped on request"
+        return await self._force(run, exited)
+
+    async def _end_hung(self, run: _Run, exited: asyncio.Future[int], fault: str) -> str:
+        """One that does not listen is not asked. Returns what was wrong with it."""
+        self._become(ModuleStatus.RESTARTING, reason=fault)
+        self._note(f"hangs: {fault}; it is being ended", "error")
+        await self._force(run, exited)
+        return fault
+
+    async def _force(self, run: _Run, exited: asyncio.Future[int]) -> str:
+        ladder = self._around.timing.ladder
         run.child.terminate()
         if await _is_done(exited, ladder.terminate_s):
             return "stopped by SIGTERM"
@@ -235,7 +282,8 @@ class ModuleProcess:
                 _logger.exception("on_state of module %s failed", self.module.id)
 
     def _note(self, text: str, level: str = "information") -> None:
-        self._around.log.add(text, level=level, category=self.module.id, label="supervisor")
+        label = f"supervisor{self._mark}"
+        self._around.log.add(text, level=level, category=self.module.id, label=label)
 
 
 async def _is_done(future: asyncio.Future[int], timeout_s: float) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import psutil
 
 _SHOWN_LINES = 3
 _SHOWN_CHARACTERS = 600
+_SAMPLES = 3
 
 _HINTS = {
     "SIGKILL": "probably out of memory",
@@ -25,14 +27,29 @@ def free_memory_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def describe_exit(
-    returncode: int,
-    last_lines: Sequence[str],
-    free_memory: Callable[[], int] = free_memory_bytes,
-) -> str:
-    """What a process that nobody asked to end died of; `last_lines` is what it said last."""
+class FreeMemory:
+    """Free memory as it was while a process lived: its death gives back what it took."""
+
+    def __init__(self, read: Callable[[], int] = free_memory_bytes) -> None:
+        self._read = read
+        self._samples: deque[int] = deque([read()], maxlen=_SAMPLES)
+
+    def look(self) -> None:
+        self._samples.append(self._read())
+
+    @property
+    def last_bytes(self) -> int:
+        """The least of the last looks: one may have come when the process was dead already."""
+        return min(self._samples)
+
+
+def describe_exit(returncode: int, last_lines: Sequence[str], free_bytes: int) -> str:
+    """What a process that nobody asked to end died of.
+
+    `last_lines` is what it said last, `free_bytes` how much memory was free while it lived.
+    """
     if returncode < 0:
-        what = _signal_text(-returncode, free_memory)
+        what = _signal_text(-returncode, free_bytes)
     elif returncode > 0xFF:
         what = f"exit code {returncode} (0x{returncode:08X})"  # Windows: an NTSTATUS
     elif returncode:
@@ -45,7 +62,7 @@ def describe_exit(
     return f"{what}; last lines: {said}" if said else what
 
 
-def _signal_text(number: int, free_memory: Callable[[], int]) -> str:
+def _signal_text(number: int, free_bytes: int) -> str:
     try:
         name = signal.Signals(number).name
     except ValueError:
@@ -53,5 +70,5 @@ def _signal_text(number: int, free_memory: Callable[[], int]) -> str:
     hint = _HINTS.get(name)
     text = f"killed by {name} (signal {number})" + (f": {hint}" if hint else "")
     if name == "SIGKILL":
-        text += f"; free memory now {free_memory() / 1e9:.1f} GB"
+        text += f"; free memory just before was {free_bytes / 1e9:.1f} GB"
     return text

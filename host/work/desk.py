@@ -11,48 +11,78 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from host.commands import Command, IllegalMove, Outcome, StaleAttempt, State, UnknownCommand
-from host.mirror import Mirror
+from host.commands import (
+    Command,
+    CommandError,
+    Outcome,
+    StaleAttempt,
+    State,
+    UnknownCommand,
+)
 from host.modules import Instance, ModuleRegistry
-from host.store.protocol import CommandStore
+from host.store.protocol import CommandStore, StoreUnavailable
 from host.wire import QUIT, RUNNING_ANSWER, CommandProgress, Control, Work, system_payload
+from host.work.claims import Claims
+from host.work.endings import Endings
+from host.work.leases import Leases, LeaseTerms
+from host.work.mirror import Mirror
 
 _log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 2  # a command that took its module down twice is not tried a third time
 LOOK_AGAIN_S = 1.0  # when a module runs a long command that this host did not give it
 
 
 class WorkDesk:
     """Claims, answers and progress; owns the mirrors of long protocol-1 commands."""
 
-    def __init__(self, store: CommandStore, registry: ModuleRegistry) -> None:
+    def __init__(
+        self,
+        store: CommandStore,
+        registry: ModuleRegistry,
+        terms: LeaseTerms = LeaseTerms(),  # noqa: B008  it is frozen
+    ) -> None:
         self._store = store
         self._registry = registry
         self._tasks: set[asyncio.Task[None]] = set()
+        self._mirrored: set[str] = set()
+        self.claims = Claims(store)
+        self.leases = Leases(store, terms)
+        self.endings = Endings(store, registry)
 
     async def close(self) -> None:
-        """End every mirror."""
+        """Claim nothing any more, and end every mirror."""
+        self.claims.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def mirrors(self) -> int:
+        """How many commands only this host can bring to their end."""
+        return len(self._tasks)
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def alive(self, instance: Instance) -> None:
+        """A sign of life: what the instance has claimed stays its own. Raises StoreUnavailable."""
+        if await self.leases.alive(instance) and instance.protocol == 1:
+            await self._pick_up(instance)
+
     # -- protocol 2 ---------------------------------------------------------------------------
 
     async def give_back(self, work: Work) -> None:
         """A command that was claimed for a module that hung up before it got it."""
-        command = await self._store.read(work["reqid"])
-        if command is not None and command.state is State.RUNNING:
-            await self._store.requeue(command.id, command.attempt or "")
+        await self.claims.give_back(await self._store.read(work["reqid"]))
 
     async def claim(self, queue: str, instance: Instance, wait_s: float) -> Work | None:
         """Work for an instance that speaks protocol 2, under an attempt token."""
-        command = await self._store.claim(queue, instance.instance_id, wait_s=wait_s)
+        if self._registry.is_hopeless(instance):
+            await asyncio.sleep(min(wait_s, LOOK_AGAIN_S))
+            return None
+        command = await self.claims.claim(queue, instance.instance_id, wait_s)
         if command is None:
             return None
         work = _work(command)
@@ -62,6 +92,7 @@ class WorkDesk:
 
     async def progress(self, instance: Instance, item: CommandProgress) -> dict[str, Any]:
         """Put one command's progress into the store; the answer says what the host now holds."""
+        instance.steps += bool(item.text or item.fields or item.result is not None)
         reply: dict[str, Any] = {"commandId": item.commandId, "accepted": True, "offset": 0}
         try:
             held = await self._store.append(
@@ -87,7 +118,7 @@ class WorkDesk:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while True:
-            work = self._control(queue, instance)
+            work = await self._control(queue, instance)
             remaining_s = deadline - loop.time()
             if work is not None or instance.is_quitting or remaining_s <= 0:
                 return work
@@ -95,39 +126,29 @@ class WorkDesk:
             if command is not None and await self._may_have(instance, command):
                 return _work(command)
 
-    def _control(self, queue: str, instance: Instance) -> Work | None:
-        if not instance.mailbox:
+    async def _control(self, queue: str, instance: Instance) -> Work | None:
+        control = await self._registry.take_one(instance)
+        if control is None:
             return None
-        control = instance.mailbox.popleft()
         if control["type"] == "quit":  # its other polls end now, with nothing
             instance.is_quitting = True
             self._registry.poke(instance)
         return _control_work(queue, instance, control)
 
     async def _claim_or_mail(self, queue: str, instance: Instance, wait_s: float) -> Command | None:
-        claim = asyncio.create_task(
-            self._store.claim(
-                queue,
-                instance.instance_id,
-                wait_s=wait_s,
-                is_long_allowed=not instance.is_exclusive_busy,
-            )
+        return await self.claims.claim(
+            queue,
+            instance.instance_id,
+            wait_s,
+            is_long_allowed=not instance.is_exclusive_busy,
+            beside=self._registry.wait_for_mail(instance, wait_s),
         )
-        mail = asyncio.create_task(self._registry.wait_for_mail(instance, wait_s))
-        try:
-            await asyncio.wait({claim, mail}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # the module hung up: what it claimed goes back
-            command = await _settled(claim, mail)
-            if command is not None:
-                await self._store.requeue(command.id, command.attempt or "")
-            raise
-        return await _settled(claim, mail)
 
     async def _may_have(self, instance: Instance, command: Command) -> bool:
         if command.is_long is False:
             return True
         if instance.is_exclusive_busy:  # another poll of the same instance was a moment faster
-            await self._store.requeue(command.id, command.attempt or "")
+            await self.claims.give_back(command)
             return False
         instance.is_exclusive_busy = True
         self._registry.poke(instance)
@@ -138,8 +159,33 @@ class WorkDesk:
     async def answer(
         self, instance: Instance, reqid: str, attempt: str | None, body: dict[str, Any]
     ) -> None:
-        """A module's answer to a question, or to a command. Raises UnknownCommand, StaleAttempt."""
-        if self._registry.answered(reqid, body):
+        """A module's answer to a question, or to a command.
+
+        Raises UnknownCommand, StaleAttempt, and StoreUnavailable where the module will try again;
+        one of the field's SDK would not, so its answer is kept here until the store is back.
+        """
+        try:
+            await self._answer(instance, reqid, attempt, body)
+        except StoreUnavailable:
+            if instance.protocol >= 2:
+                raise
+            self._spawn(self._answer_later(instance, reqid, body))
+
+    async def _answer_later(self, instance: Instance, reqid: str, body: dict[str, Any]) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                await self._answer(instance, reqid, None, body)
+            except StoreUnavailable:
+                continue
+            except CommandError as error:
+                _log.info("an answer came too late: %s", error)
+            return
+
+    async def _answer(
+        self, instance: Instance, reqid: str, attempt: str | None, body: dict[str, Any]
+    ) -> None:
+        if await self._registry.answered(reqid, body):
             return
         command = await self._store.read(reqid)
         if command is None:
@@ -167,9 +213,13 @@ class WorkDesk:
             self._spawn(self._mirror(instance, command))
 
     async def _mirror(self, instance: Instance, command: Command) -> None:
+        if command.id in self._mirrored:
+            return
+        self._mirrored.add(command.id)
         try:
             await Mirror(self._store, self._registry, instance, command).follow()
         finally:
+            self._mirrored.discard(command.id)
             self._free(instance)
 
     async def _try_later(self, instance: Instance, command: Command) -> None:
@@ -187,33 +237,21 @@ class WorkDesk:
         instance.is_exclusive_busy = False
         self._registry.poke(instance)
 
+    async def _pick_up(self, instance: Instance) -> None:
+        """Follow what an instance runs since before this host began: it keeps its own state."""
+        for command in await self._store.running(instance.instance_id):
+            if command.is_long and command.id not in self._mirrored:
+                instance.is_exclusive_busy = True
+                self._spawn(self._mirror(instance, command))
+
     # -- ends of processes --------------------------------------------------------------------
 
     async def instance_gone(self, module_id: str, instance_id: str, reason: str) -> None:
         """End what a dead instance ran, with its partial text; what had shown none starts again."""
         self._registry.forget(module_id, instance_id)
-        for command in await self._store.running(instance_id):
-            error = f"the module's process ended while it worked on this command: {reason}"
-            if command.text or command.is_cancel_requested or command.attempts >= MAX_ATTEMPTS:
-                await self._store.fail(command.id, error)
-                continue
-            try:
-                await self._store.requeue(command.id, command.attempt or "")
-            except (IllegalMove, StaleAttempt) as moved_on:
-                _log.info("%s", moved_on)
-
-    async def module_gone(self, queue: str, reason: str) -> None:
-        """No process will come for a queue: fail what waits in it, with the reason."""
-        for command in await self._store.queued(queue):
-            await self._store.fail(command.id, reason)
-
-
-async def _settled(claim: asyncio.Task[Command | None], mail: asyncio.Task[None]) -> Command | None:
-    """End both waits; a claim that was made all the same is not lost."""
-    claim.cancel()
-    mail.cancel()
-    await asyncio.wait({claim, mail})
-    return None if claim.cancelled() else claim.result()
+        self.leases.forget(instance_id)
+        error = f"the module's process ended while it worked on this command: {reason}"
+        await self.endings.worker_gone(instance_id, error)
 
 
 def _work(command: Command) -> Work:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from host.logs import LogRing
-from host.process import Launcher, launch_process
+from host.modules import new_launched_id
+from host.processes.orphans import OrphanGuard
+from host.processes.process import Launcher, launch_process
 from host.settings import ServerSettings
 
 
@@ -76,6 +78,11 @@ def _no_state(module_id: str, state: ModuleProcessState) -> None:
     """Nobody to tell."""
 
 
+def no_env(instance_id: str) -> Mapping[str, str]:
+    """Nothing to add."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Hooks:
     """What the host does for the supervisor.
@@ -98,6 +105,9 @@ class Timing:
     ladder: StopLadder = StopLadder()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    silent_s: float = 15.0  # a ready module of protocol 2 speaks every two seconds
+    slow_silent_s: float = 60.0  # others, and those that load, may be blocked for a while
+    look_every_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,3 +120,6 @@ class Surroundings:
     timing: Timing = Timing()
     launcher: Launcher = launch_process
     base_env: Mapping[str, str] | None = None  # None: the host's own
+    new_id: Callable[[], str] = new_launched_id  # for each launched instance
+    more_env: Callable[[str], Mapping[str, str]] = no_env  # by instance id, over all else
+    guard: OrphanGuard = field(default_factory=OrphanGuard)

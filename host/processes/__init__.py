@@ -1,0 +1,1 @@
+"""Module processes: launched, watched, launched again, ended with all they started."""

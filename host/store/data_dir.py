@@ -1,0 +1,93 @@
+"""The data directory: where it is, that only its user can read it, and which host holds it.
+
+Invariant: one host per directory; the system lets go of the lock when the process ends, however it
+ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from host.store.protocol import StoreLocked
+
+ENV_NAME = "LLAMACHAT_DATA_DIR"
+
+_LOCK_NAME, _HOLDER_NAME = "host.lock", "host.json"
+
+
+def default_data_dir(env: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Where this system keeps a user's data, unless LLAMACHAT_DATA_DIR says another place."""
+    if env.get(ENV_NAME):
+        return Path(env[ENV_NAME]).expanduser()
+    home = Path(env.get("HOME") or Path.home())
+    if platform == "win32":
+        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "LlamaChat"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "LlamaChat"
+    return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "llamachat"
+
+
+def make_private_dir(path: Path, *, is_own: bool = True) -> None:
+    """Make a directory that only its user can enter; its parents are as the system makes them.
+
+    One that is there already, and is not this program's own, stays as open as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    if is_own and os.name == "posix":
+        path.chmod(0o700)
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only its user can read, unless the file is there."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if os.name == "posix":
+        path.chmod(0o600)
+
+
+class DataDirLock:
+    """The hold on a data directory; `address` is what others are told about its holder."""
+
+    def __init__(self, data_dir: Path, address: str) -> None:
+        self._data_dir = data_dir
+        self._address = address
+        self._lock = FileLock(data_dir / _LOCK_NAME, mode=0o600, timeout=0, thread_local=False)
+
+    def acquire(self) -> None:
+        """Take hold, and write down who does. Raises StoreLocked, OSError."""
+        make_private_dir(self._data_dir, is_own=False)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise StoreLocked(
+                f"{self._data_dir} is held by another host ({self._holder()}): stop that one, or "
+                "give this one a directory of its own with --data-dir"
+            ) from None
+        holder = self._data_dir / _HOLDER_NAME
+        make_private_file(holder)
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record = {"pid": os.getpid(), "address": self._address, "since": since}
+        holder.write_text(json.dumps(record), encoding="utf-8")
+
+    def release(self) -> None:
+        """Let go; what is not held changes nothing."""
+        if self._lock.is_locked:
+            with suppress(OSError):
+                (self._data_dir / _HOLDER_NAME).unlink()
+            self._lock.release()
+
+    def _holder(self) -> str:
+        try:
+            record = json.loads((self._data_dir / _HOLDER_NAME).read_text(encoding="utf-8"))
+            address = f" at {record['address']}" if record["address"] else ""
+            return f"process {record['pid']}{address}, since {record['since']}"
+        except (OSError, ValueError, TypeError, KeyError):
+            return "it does not say which"

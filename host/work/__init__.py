@@ -1,0 +1,1 @@
+"""The work desk: claims, answers, leases, limits, and what becomes of commands."""

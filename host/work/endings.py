@@ -1,0 +1,129 @@
+"""What becomes of commands whose module, or whose time, has gone.
+
+Invariant: every change here shows the attempt that it was decided on, so that several hosts may
+decide at once, and a command that moved on meanwhile stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+from host.commands import Command, CommandError, Outcome, State
+from host.modules import Instance, ModuleRegistry
+from host.store.protocol import CommandStore
+
+_log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2  # a command that took its module down twice is not tried a third time
+DELIVERY_S = 10.0  # a claim that its instance does not know of after this long was never delivered
+STOP_WITHIN_S = 10.0  # for a command that is told to stop because of its time limit
+
+TIME_LIMIT = "time_limit"
+WAITED_TOO_LONG = "waited_too_long"
+
+
+class Endings:
+    """Ends commands, or puts them back, when nobody else will. Every step may raise
+    StoreUnavailable: what was left undone is found again by the next sweep."""
+
+    def __init__(self, store: CommandStore, registry: ModuleRegistry) -> None:
+        self._store = store
+        self._registry = registry
+        self._missing: dict[str, frozenset[str]] = {}  # instance id -> attempts it did not know of
+
+    async def worker_gone(self, instance_id: str, error: str) -> None:
+        """End what a worker ran, with its partial text; what had shown none starts again."""
+        self._missing.pop(instance_id, None)
+        for command in await self._store.running(instance_id):
+            await self._end_or_requeue(command, error)
+
+    async def _end_or_requeue(self, command: Command, error: str) -> None:
+        attempt = command.attempt or ""
+        try:
+            if command.stop_wish == "cancelled":  # it stopped, if not in the way it was meant to
+                await self._store.finish(command.id, attempt, Outcome.cancelled())
+            elif command.text or command.stop_wish or command.attempts >= MAX_ATTEMPTS:
+                await self._store.finish(command.id, attempt, Outcome.failed(error))
+            else:
+                await self._store.requeue(command.id, attempt)
+        except CommandError as moved_on:
+            _log.info("%s", moved_on)
+
+    async def module_gone(self, queue: str, reason: str) -> None:
+        """No process will come for a queue: fail what waits in it, with the reason."""
+        for command in await self._store.queued(queue):
+            await self._fail_waiting(command, reason)
+
+    async def _fail_waiting(self, command: Command, error: str, **more: str) -> None:
+        try:
+            await self._store.finish(command.id, None, Outcome.failed(error, **more))
+        except CommandError as moved_on:
+            _log.info("%s", moved_on)
+
+    async def reconcile(self, instance: Instance, held: Iterable[str]) -> None:
+        """Compare what an instance says it holds with what it has claimed.
+
+        A claim whose answer got lost on the way is unknown to its instance for good: what it says
+        twice in a row, of a claim older than `DELIVERY_S`, is believed.
+        """
+        known, now = set(held), time.time()
+        missing = {
+            command.attempt or "": command
+            for command in await self._store.running(instance.instance_id)
+            if command.id not in known and now - (command.started_at or now) > DELIVERY_S
+        }
+        before = self._missing.pop(instance.instance_id, frozenset())
+        if missing:
+            self._missing[instance.instance_id] = frozenset(missing)
+        for attempt in before & set(missing):
+            error = "the module does not know of this command any more"
+            await self._end_or_requeue(missing[attempt], error)
+
+    async def host_restarted(self, workers: Iterable[str], queues: Iterable[str]) -> None:
+        """End or requeue what ended with this host's last run: its own modules, its clients.
+
+        `workers` are the instances which that run had launched. The client of an ordinary command
+        waited for its answer on a connection that is gone.
+        """
+        for worker in workers:
+            error = "the host ended while this command ran, and its module with it"
+            await self.worker_gone(worker, error)
+        for queue in queues:
+            for command in await self._store.queued(queue):
+                if not command.is_long and not command.idempotency_key:
+                    await self._fail_waiting(command, "the host ended before this command began")
+
+    async def overdue(self) -> None:
+        """Stop what waited or ran longer than its queue allows."""
+        for command in await self._store.overdue():
+            if command.state is State.QUEUED:
+                await self._waited_too_long(command)
+            elif command.state is State.RUNNING:
+                await self._ran_too_long(command)
+
+    async def _waited_too_long(self, command: Command) -> None:
+        waited_s = time.time() - command.created_at
+        error = (
+            f"the command waited {waited_s:.0f} s in the queue; "
+            f"at most {command.max_wait_s or 0:g} s are allowed (MaxWaitSecs)"
+        )
+        await self._fail_waiting(command, error, stop_reason=WAITED_TOO_LONG)
+
+    async def _ran_too_long(self, command: Command) -> None:
+        limit_s = command.max_run_s or 0.0
+        over_s = time.time() - (command.started_at or 0.0) - limit_s
+        if not command.stop_wish:
+            await self._store.cancel(command.id, TIME_LIMIT)
+            await self._registry.post_cancel(command.worker, command.id)
+        elif over_s > STOP_WITHIN_S:
+            error = (
+                f"the command ran longer than the {limit_s:g} s that are allowed (MaxRunSecs), "
+                f"and did not stop within {STOP_WITHIN_S:g} s of being told"
+            )
+            try:
+                outcome = Outcome.failed(error, stop_reason=TIME_LIMIT)
+                await self._store.finish(command.id, command.attempt, outcome)
+            except CommandError as moved_on:
+                _log.info("%s", moved_on)

@@ -1,0 +1,82 @@
+"""The sweep: silent workers, commands over their time, queues that nobody serves.
+
+Any number of hosts may sweep at once.
+
+Invariant: a store that cannot be reached stops nothing here: it is said once, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from host.logs import LogRing
+from host.modules import ModuleRegistry
+from host.store.protocol import CommandStore, StoreUnavailable
+from host.work.desk import WorkDesk
+
+_log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+
+
+class Sweeper:
+    """Run `run()` as a task for as long as the host lives.
+
+    `abandoned()` names the queues that no module will come for, with the reason.
+    """
+
+    def __init__(
+        self,
+        store: CommandStore,
+        registry: ModuleRegistry,
+        desk: WorkDesk,
+        abandoned: Callable[[], dict[str, str]],
+        log: LogRing,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._endings, self._leases = desk.endings, desk.leases
+        self._abandoned = abandoned
+        self._log = log
+        self._is_away = False
+
+    async def run(self) -> None:
+        """Sweep about once a second until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(EVERY_S)
+
+    async def sweep(self) -> None:
+        """One sweep; a store that is away ends it."""
+        try:
+            await self._silent_workers()
+            await self._endings.overdue()
+            for queue, reason in self._abandoned().items():
+                await self._endings.module_gone(queue, reason)
+        except StoreUnavailable as error:
+            if not self._is_away:
+                self._log.add(f"the store is away: {error}", level="error", category="host")
+            self._is_away = True
+        except Exception:  # a fault in one sweep is no reason to never sweep again
+            _log.exception("the sweep failed")
+        else:
+            if self._is_away:
+                self._log.add("the store is back", category="host")
+            self._is_away = False
+
+    async def _silent_workers(self) -> None:
+        for worker in await self._store.lapsed():
+            instance = self._registry.find(worker)
+            silence = "its module showed no sign of life"
+            if instance is not None:
+                silence += f" for {self._leases.terms.of(instance):g} s"
+                self._registry.forget(instance.module_id, worker)
+            self._leases.forget(worker)
+            self._log.add(
+                f"{silence}: instance {worker} loses its commands",
+                level="warning",
+                category=instance.module_id if instance else "host",
+            )
+            await self._endings.worker_gone(worker, f"{silence} while it worked on this command")

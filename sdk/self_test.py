@@ -1,0 +1,40 @@
+"""The module's own self-test, as a verdict.
+
+Invariant: it ends, and it never raises: a test that raises, hangs or returns nonsense has failed,
+with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from sdk import answers
+from sdk.errors import describe
+from sdk.user_threads import UserThreads
+
+if TYPE_CHECKING:
+    from sdk.module_runner import ModuleRunner
+
+logger = logging.getLogger(__name__)
+
+LIMIT_S = 300.0
+
+
+async def self_test(runner: ModuleRunner, threads: UserThreads) -> str | None:
+    """Why the module does not work, None if it does. After `initialise()`."""
+    runner._performing_self_test = True
+    call = asyncio.ensure_future(threads.call(runner.selftest))
+    try:
+        await asyncio.wait({call}, timeout=LIMIT_S)
+        if not call.done():
+            return f"selftest() has not ended within {LIMIT_S:g} s"
+        result = answers.complete(call.result(), "selftest()")
+    except Exception as error:
+        logger.debug("self-test raised", exc_info=error)
+        return f"{type(error).__name__}: {describe(error)}"
+    finally:
+        call.cancel()
+        runner._performing_self_test = False
+    return None if result["success"] else str(result["error"])

@@ -1,0 +1,142 @@
+"""Load control over HTTP: full queues, estimates that come true, turns between clients."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from puppet import Caller, Puppet, running_host, write_root
+
+RUN_S = 0.3
+TELL = "/v1/text/tell"
+
+
+@pytest.fixture
+async def client(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Caller]:
+    """Of a host whose queue takes 12."""
+    async with running_host(write_root(tmp_path, {"MaxQueueLength": 12})) as host:
+        await Puppet(session, host.url).poll(wait=0)
+        yield Caller(session, host.url)
+
+
+class SteadyModule:
+    """Works at two commands at a time, each for RUN_S."""
+
+    def __init__(self, client: Caller) -> None:
+        self._puppet = Puppet(client.session, client.url)
+        self._slots: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> SteadyModule:
+        await self._puppet.tell_status(state="ready", slots=2)
+        self._slots = [asyncio.create_task(self._work()) for _ in range(2)]
+        return self
+
+    async def _work(self) -> None:
+        while True:
+            work = await self._puppet.poll()
+            if work is not None:
+                await asyncio.sleep(RUN_S)
+                await self._puppet.finish(work, 0, "done")
+
+    async def __aexit__(self, *error: object) -> None:
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+
+
+async def ended(client: Caller, command_id: str) -> dict[str, Any]:
+    status = await client.status(command_id, wait=20)
+    while status["state"] in ("queued", "running"):
+        status = await client.status(command_id, wait=20)
+    return status
+
+
+def seconds_until(moment: str, since: float) -> float:
+    return datetime.fromisoformat(moment).timestamp() - since
+
+
+def is_within_a_factor_of_two(told_s: float, came_s: float) -> bool:
+    """A poll's own time of a few hundredths is not what is measured."""
+    return told_s / 2 - 0.06 <= came_s <= told_s * 2 + 0.06
+
+
+async def accepted(client: Caller) -> None:
+    """Return when the queue has taken one more."""
+    while True:
+        if (await client.call("POST", TELL, data={"prompt": "x"}))[0] == 200:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_estimated_starts_come_true(client: Caller) -> None:
+    async with SteadyModule(client):
+        for _ in range(3):  # what the estimates rest on
+            await ended(client, await client.tell())
+        ids = [await client.tell(str(n)) for n in range(10)]
+        told: list[tuple[str, float, float]] = []
+        for look in range(3):
+            await asyncio.sleep(RUN_S * 0.4 * look)
+            for one in ids:
+                status = await client.status(one)
+                if status["state"] == "queued":
+                    told.append((one, time.time(), status["estimatedStartMs"] / 1000))
+        assert len(told) >= 8
+        for one, at, told_s in told:
+            came_s = seconds_until((await ended(client, one))["startedAt"], at)
+            assert is_within_a_factor_of_two(told_s, came_s), (told_s, came_s)
+
+
+async def test_a_full_queue_says_when_a_place_will_be_free(client: Caller) -> None:
+    async with SteadyModule(client):
+        for _ in range(3):
+            await ended(client, await client.tell())
+        waits = 0
+        deadline = time.time() + 10
+        while waits < 3 and time.time() < deadline:
+            asked_at = time.time()
+            async with client.session.post(client.url + TELL, data={"prompt": "x"}) as response:
+                body = await response.json()
+            if response.status == 200:
+                continue
+            assert response.status == 429 and time.time() - asked_at < 0.05
+            assert response.headers["Retry-After"] == "1"  # whole seconds, and at least one
+            told_s = body["retryAfterMs"] / 1000
+            assert "takes no more" in body["error"]
+            await accepted(client)
+            assert is_within_a_factor_of_two(told_s, time.time() - asked_at)
+            waits += 1
+        assert waits == 3
+
+
+async def test_before_anything_has_ended_nothing_is_promised(client: Caller) -> None:
+    ids = [await client.tell() for _ in range(12)]
+    status = await client.status(ids[-1])
+    assert (status["queuePosition"], status["estimatedStartMs"]) == (12, None)
+    code, body = await client.call("POST", TELL, data={"prompt": "x"})
+    assert (code, body["code"], body["retryAfterMs"]) == (429, 429, None)
+    assert "12 commands waiting" in body["error"]
+    await client.cancel(ids[0])
+    await client.tell()  # there is a place again
+
+
+async def test_running_and_ended_commands_have_no_estimate(client: Caller) -> None:
+    puppet = Puppet(client.session, client.url)
+    command_id = await client.tell()
+    work = await puppet.take()
+    assert "estimatedStartMs" not in await client.status(command_id)
+    await puppet.finish(work, 0, "done")
+    assert "estimatedStartMs" not in await client.status(command_id)
+
+
+async def test_another_key_does_not_wait_behind_a_hundred(client: Caller) -> None:
+    mine = {"Authorization": "Bearer mine"}
+    for n in range(10):
+        await client.post(TELL, {"prompt": str(n)}, headers=mine)
+    other = await client.post(TELL, {"prompt": "x"}, headers={"Authorization": "Bearer other"})
+    assert other["queuePosition"] <= 2
