@@ -14,9 +14,10 @@ class RealHost:
     """`llamachat serve` on a free port, with the built-in model."""
 
     def __init__(self, folder: Path) -> None:
+        modules = [str(ROOT_PATH / "modules")]
+        server = {"Port": 0, "ModuleFolders": modules, "DataDir": "data"}
         (folder / "modulesettings.json").write_text(
-            json.dumps({"Server": {"Port": 0, "ModuleFolders": [str(ROOT_PATH / "modules")]}}),
-            encoding="utf-8",
+            json.dumps({"Server": server}), encoding="utf-8"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-m", "host", "serve", "--root", str(folder)],

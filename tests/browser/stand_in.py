@@ -84,6 +84,11 @@ class StandIn:
         self.is_part_1 = False  # no offsets, no waits
         self.is_unreachable = False  # drops connections without an answer
         self.refusal: tuple[int, str] | None = None  # what a start is answered instead
+        self.refusal_fields: dict[str, Any] = {}
+        self.queues: list[dict[str, Any]] = []
+        self.store_error: str | None = None
+        self.is_draining = False
+        self.log_category = "host"
         self.requests: list[str] = []
         self.log_lines: list[str] = ["Host is listening", "LlamaChat is ready"]
         self.statuses = [build_status(page) for page in pages]
@@ -142,6 +147,7 @@ class StandIn:
         app.router.add_get("/v1/status/ping", self._ping)
         app.router.add_get("/v1/module/list/status", self._list_modules)
         app.router.add_get("/v1/log/list", self._list_log)
+        app.router.add_get("/v1/stats", self._stats)
         for route in ("text/chat", "Published/chat"):
             app.router.add_post(f"/v1/{route}", self._start_command)
         app.router.add_post("/v1/{module_id}/get_command_status", self._read_command)
@@ -160,7 +166,14 @@ class StandIn:
 
     async def _ping(self, request: web.Request) -> web.Response:
         version = {"major": 0, "minor": 1, "patch": 0}
-        return web.json_response({"success": True, "version": version, "protocol": 2})
+        body = {"success": True, "version": version, "draining": self.is_draining}
+        return web.json_response({**body, "protocol": 2})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        if self.store_error is not None:
+            body = {"success": False, "error": self.store_error, "code": 503, "retryAfterMs": 2000}
+            return web.json_response(body, status=503)
+        return web.json_response({"success": True, "queues": self.queues})
 
     async def _list_modules(self, request: web.Request) -> web.Response:
         return web.json_response({"success": True, "statuses": self.statuses})
@@ -172,7 +185,7 @@ class StandIn:
                 "timestamp": "2025-01-02T10:20:30Z",
                 "entry": line,
                 "level": "error" if "failed" in line else "information",
-                "category": "host",
+                "category": self.log_category,
                 "label": "host",
             }
             for number, line in enumerate(self.log_lines, start=1)
@@ -184,7 +197,7 @@ class StandIn:
         params = {key: str(value) for key, value in (await request.post()).items()}
         if self.refusal is not None:
             code, error = self.refusal
-            body = {"success": False, "error": error, "code": code}
+            body = {"success": False, "error": error, "code": code, **self.refusal_fields}
             return web.json_response(body, status=code)
         command_id = f"command-{len(self._commands) + 1}"
         command = self._commands[command_id] = Command(self._loop, command_id, params)

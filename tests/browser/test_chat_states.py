@@ -249,3 +249,36 @@ def test_a_host_that_waits_is_not_asked_all_the_time(
     polls = command.polls
     page.wait_for_timeout(1500)
     assert command.polls <= polls + 1
+
+
+def test_a_waiting_command_says_when_it_will_start(chat: FrameLocator, stand_in: StandIn) -> None:
+    command = ask(chat, stand_in)
+    command.set(state="queued", queuePosition=3, estimatedStartMs=12_300)
+    expect(chat.get_by_text("Waiting: 3 commands are ahead, about 13 s")).to_be_visible()
+    command.set(queuePosition=1, estimatedStartMs=None)
+    expect(chat.get_by_text("Waiting: 1 command is ahead", exact=True)).to_be_visible()
+
+
+def test_a_full_queue_is_asked_again_when_it_said(chat: FrameLocator, stand_in: StandIn) -> None:
+    stand_in.refusal = (429, "module LlamaChat has 1000 commands waiting, and takes no more")
+    stand_in.refusal_fields = {"retryAfterMs": 1500}
+    box = chat.get_by_label("Your question")
+    box.fill("Hello")
+    box.press("Enter")
+    expect(chat.get_by_text("Too many are waiting. Asking again in 2 s")).to_be_visible()
+    stand_in.refusal = None
+    stand_in.next_command().append("Here I am")
+    expect(chat.locator(".lc-body")).to_have_text("Here I am")
+
+
+def test_asking_again_can_be_stopped(chat: FrameLocator, stand_in: StandIn) -> None:
+    stand_in.refusal = (503, "the store is not available now")
+    stand_in.refusal_fields = {"retryAfterMs": 60_000}
+    box = chat.get_by_label("Your question")
+    box.fill("Hello")
+    box.press("Enter")
+    expect(chat.get_by_text("The host cannot take it just now. Asking again in")).to_be_visible()
+    chat.get_by_role("button", name="Stop").click()
+    expect(chat.locator(".lc-summary")).to_have_text("Stopped before it began")
+    expect(chat.get_by_role("button", name="Send")).to_be_visible()
+    assert not stand_in.has_command

@@ -100,3 +100,66 @@ def test_a_choice_in_the_address_is_taken(page: Page, stand_in: StandIn) -> None
     page.goto("about:blank")
     page.goto(f"{stand_in.base_url}/#%E0%A4%A")
     expect(page.locator("iframe")).to_have_count(1)
+
+
+def test_the_facts_of_a_module(page: Page, stand_in: StandIn) -> None:
+    instance = {
+        "instanceId": "local-1",
+        "machine": "gpu-1",
+        "status": "Started",
+        "slots": 4,
+        "busy": 3,
+        "pid": 77,
+        "lastSeen": "2025-01-02T10:20:30Z",
+        "reason": None,
+    }
+    other = {**instance, "machine": "gpu-2", "status": "Crashed", "reason": "no memory left"}
+    stand_in.status_of("LlamaChat").update(restarts=2, instances=[instance, other])
+    stand_in.queues = [
+        {
+            "moduleId": "LlamaChat",
+            "waiting": 5,
+            "running": 4,
+            "completed": 12,
+            "cancelled": 1,
+            "failed": 0,
+            "meanRunMs": 3200,
+            "expectedWaitMs": 6400,
+        }
+    ]
+    page.goto(f"{stand_in.base_url}/#LlamaChat")
+    facts = page.locator("#facts")
+    expect(facts.locator("summary")).to_have_text(
+        "Ready · 4 running · 5 waiting · a new one waits about 6 s · restarted 2 times"
+    )
+    facts.locator("summary").click()
+    rows = facts.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("gpu-1")
+    expect(rows.first).to_contain_text("3 of 4")
+    expect(rows.last).to_contain_text("Crashed: no memory left")
+    expect(facts).to_contain_text("12 completed, 1 cancelled")
+    expect(facts).to_contain_text("3.2 s on average")
+
+
+def test_a_dead_module_shows_its_last_words(page: Page, stand_in: StandIn) -> None:
+    stand_in.log_category = "LlamaChat"
+    stand_in.log_lines.append("<b>half.gguf</b> failed to load")
+    stand_in.status_of("LlamaChat").update(status="Crashed", reason="killed: out of memory")
+    page.goto(f"{stand_in.base_url}/#LlamaChat")
+    facts = page.locator("#facts")
+    expect(facts).to_have_attribute("open", "")
+    expect(page.locator("#notice")).to_contain_text("killed: out of memory")
+    expect(facts.locator(".facts-log li").last).to_have_text("<b>half.gguf</b> failed to load")
+
+
+def test_a_store_that_is_away_is_said(page: Page, stand_in: StandIn) -> None:
+    stand_in.store_error = "the store is not available now: nobody answers"
+    page.goto(stand_in.base_url)
+    expect(page.get_by_role("alert")).to_contain_text("the store is not available now")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing is lost")
+    expect(page.get_by_text("Its store is away")).to_be_visible()
+    stand_in.store_error = None
+    expect(page.get_by_text("Running 0.1.0")).to_be_visible()
+    stand_in.is_draining = True
+    expect(page.get_by_text("Draining: begins nothing new")).to_be_visible()

@@ -20,7 +20,7 @@ from puppet import Caller, running_host
 from test_events import follow, text_of
 
 from host.app import Host
-from host.supervision import ModuleStatus
+from host.processes.supervision import ModuleStatus
 
 FIELD_SDK = Path(sys.prefix) / "field-sdk"
 

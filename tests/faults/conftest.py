@@ -1,0 +1,50 @@
+"""The stores of the fault runs, and their figures, shown at the end of the test run.
+
+Redis runs with `appendonly yes` and `appendfsync always`: what it has answered is in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import Report
+from redis_server import RedisServer, redis_server
+
+_LINES: list[str] = []
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis") as running:
+        yield running
+
+
+@pytest.fixture(params=["local", "redis"])
+def store(request: pytest.FixtureRequest) -> str:
+    """What `Server.Store` says."""
+    if request.param == "local":
+        return "local"
+    running: RedisServer = request.getfixturevalue("server")
+    return running.url
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """`report(figures)`: one line under this test's name."""
+
+    def add(figures: dict[str, Any]) -> None:
+        said = ", ".join(f"{name} {value}" for name, value in figures.items())
+        _LINES.append(f"{request.node.name}: {said}")
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After the last test."""
+    if _LINES:
+        terminalreporter.section("figures of the fault runs")
+        for line in _LINES:
+            terminalreporter.write_line(line)
