@@ -122,10 +122,10 @@ class CommandBoard:
     """
 
     def __init__(
-        self, on_change: Callable[[], None], on_urgent: Callable[[], None] | None = None
+        self, on_change: Callable[[], None], on_urgent: Callable[[], None] = lambda: None
     ) -> None:
         self._on_change = on_change
-        self._on_urgent = on_urgent or on_change
+        self._on_urgent = on_urgent
         self._commands: dict[str, LongCommand] = {}
         self._expected: dict[str, bool] = {}
         """Claimed, but `process()` has not said yet what it is; True: cancelled meanwhile."""

@@ -45,11 +45,11 @@ class RunningCommand:
         self,
         command_id: str,
         on_change: Callable[[], None],
-        on_first_text: Callable[[], None] | None = None,
+        on_first_text: Callable[[], None] = lambda: None,
     ) -> None:
         self._command_id = command_id
         self._on_change = on_change
-        self._on_first_text = on_first_text or on_change
+        self._on_first_text = on_first_text
         self._lock = threading.Lock()
         self._parts: list[str] = []
         self._length = 0
