@@ -21,6 +21,8 @@ if not defined python (
 
 %python% modules\LlamaChat\setup_environment.py --project . %*
 if errorlevel 1 exit /b 1
+for %%a in (%*) do if /i "%%~a"=="--dry-run" exit /b 0
+for %%a in (%*) do if /i "%%~a"=="--uninstall" exit /b 0
 echo Ready. Start it:   .venv\Scripts\llamachat serve
 echo or ask at once:    .venv\Scripts\llamachat ask --serve "What can you do?"
 exit /b 0
@@ -31,12 +33,17 @@ if not errorlevel 1 set "python=%*"
 exit /b 0
 
 :usage
-echo Usage: install.bat [--dev] [--model NAME] [--backend NAME] [--dry-run]
+echo Usage: install.bat [OPTIONS]
 echo.
-echo   --dev            also what the tests need
 echo   --model NAME     also fetch this model and use it (names: .venv\Scripts\llamachat models)
 echo   --backend NAME   what to run models on: auto, cpu, cuda, vulkan
+echo   --compile        compile llama.cpp for this processor, even where there is a ready-made wheel
+echo   --images         compile llama.cpp's multimodal part too
+echo   --again          try builds again that did not work here before
+echo   --dev            also what the tests need
+echo   --verbose        show all that pip and CMake say
 echo   --dry-run        only say what would be done
+echo   --uninstall      remove what was installed; models and data stay
 echo   --help           this text
 echo.
 echo The Python to use can be named in the variable PYTHON; it must be 3.10 or newer.

@@ -5,15 +5,21 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: ./install.sh [--dev] [--model NAME] [--backend NAME] [--dry-run]
+Usage: ./install.sh [OPTIONS]
 
-  --dev            also what the tests need
   --model NAME     also fetch this model and use it (names: .venv/bin/llamachat models)
   --backend NAME   what to run models on: auto, cpu, cuda, metal, rocm, vulkan
+  --compile        compile llama.cpp for this processor, even where there is a ready-made wheel
+  --images         compile llama.cpp's multimodal part too
+  --again          try builds again that did not work here before
+  --dev            also what the tests need
+  --verbose        show all that pip and CMake say
   --dry-run        only say what would be done
+  --uninstall      remove what was installed; models and data stay
   --help           this text
 
-The Python to use can be named in the variable PYTHON; it must be 3.10 or newer.
+The Python to use can be named in the variable PYTHON; it must be 3.10 or newer. Your own CMAKE_ARGS,
+CC, CXX, CFLAGS and CXXFLAGS are used, and a build made with others is made anew.
 TEXT
 }
 
@@ -68,7 +74,7 @@ status=0
 "$python" modules/LlamaChat/setup_environment.py --project . "$@" || status=$?
 if [ "$status" -eq 0 ]; then
     case " $* " in
-        *" --dry-run "*) exit 0 ;;
+        *" --dry-run "* | *" --uninstall "*) exit 0 ;;
         *" --dev "*) make_field_sdk ;;
     esac
     echo "Ready. Start it:   .venv/bin/llamachat serve"

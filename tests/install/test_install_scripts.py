@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from llama_build import LLAMA_CPP_PYTHON, WHEEL_INDEX
+from llama_setup.builds import LLAMA_CPP_PYTHON, WHEEL_INDEX
 
 BASH = shutil.which("bash") or ""
 pytestmark = pytest.mark.skipif(not BASH, reason="needs bash")
@@ -35,7 +35,14 @@ def test_scripts_are_well_formed_and_executable(project: Path, script: str) -> N
 def test_help_names_the_options(project: Path) -> None:
     result = bash(str(project / "install.sh"), "--help")
     assert result.returncode == 0
-    for option in ("--dev", "--model NAME", "--backend NAME", "--dry-run"):
+    for option in (
+        "--dev",
+        "--model NAME",
+        "--backend NAME",
+        "--dry-run",
+        "--verbose",
+        "--uninstall",
+    ):
         assert option in result.stdout
 
 

@@ -1,7 +1,6 @@
 """Which build of llama-cpp-python suits this machine, and where to get it.
 
-Invariant: only the standard library is used, for nothing is installed yet; whatever cannot be found
-out means the CPU build, which runs everywhere.
+Invariant: whatever cannot be found out means the CPU build, which runs everywhere.
 """
 
 from __future__ import annotations
@@ -20,11 +19,14 @@ WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
 """Where the project publishes its prebuilt wheels, one folder for each kind of build."""
 REACH_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 10.0
-BUILD_CORE_MINUTES = 12
+BUILD_CORE_MINUTES = 6
 """What compiling for a CPU takes, in minutes on one core; a GPU build takes several times that."""
 
 _CUDA_WHEELS = ((13, 2), (13, 0), (12, 5), (12, 4), (12, 3), (12, 2), (12, 1), (11, 8))
 """CUDA versions that wheels are built for. A driver runs those of its own version and below."""
+_LEAST_CAPABILITY = {13: (7, 5), 12: (5, 0), 11: (5, 0)}
+"""CUDA's major version: the oldest cards (by compute capability) that its builds have kernels for.
+CUDA 13 ended support for Maxwell, Pascal and Volta."""
 
 Run = Callable[[list[str]], str | None]
 """Runs a program; its output, or None where it is missing, fails or hangs."""
@@ -77,10 +79,12 @@ def choose_build(backend: str = "auto", run: Run = run_program) -> Build:
         return _ON_REQUEST[backend]
     if backend == "cuda":
         build = _cuda(run)
-        if build is None or build is CPU:
+        if build is None or build.backend != "cuda":
+            found = "nothing" if build is None else build.why
             raise ValueError(
-                "CUDA was asked for: expected nvidia-smi to name CUDA 11.8 or newer. Install the "
-                "NVIDIA driver, or choose another --backend"
+                "CUDA was asked for: expected nvidia-smi to name CUDA 11.8 or newer and a card of "
+                f"compute capability 5.0 or newer, got: {found}. Install the NVIDIA driver, or "
+                "choose another --backend"
             )
         return build
     if platform.system() == "Darwin":
@@ -94,15 +98,37 @@ def cuda_version(run: Run) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+def compute_capability(run: Run) -> tuple[int, int] | None:
+    """That of the oldest card, from nvidia-smi; None where it does not tell."""
+    said = run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]) or ""
+    found = re.findall(r"^\s*(\d+)\.(\d+)\s*$", said, re.MULTILINE)
+    return min(((int(major), int(minor)) for major, minor in found), default=None)
+
+
 def _cuda(run: Run) -> Build | None:
     version = cuda_version(run)
     if version is None:
         return None
+    capability = compute_capability(run)
     for major, minor in _CUDA_WHEELS:
-        if version >= (major, minor):
-            why = f"an NVIDIA GPU whose driver runs CUDA {version[0]}.{version[1]}"
-            return Build("cuda", f"cu{major}{minor}", "-DGGML_CUDA=on", ("nvcc",), why)
+        is_for_card = capability is None or capability >= _LEAST_CAPABILITY[major]
+        if version >= (major, minor) and is_for_card:
+            return Build(
+                "cuda",
+                f"cu{major}{minor}",
+                "-DGGML_CUDA=on",
+                ("nvcc",),
+                _cuda_why(version, capability),
+            )
+    if capability is not None and capability < min(_LEAST_CAPABILITY.values()):
+        old = f"{capability[0]}.{capability[1]}"
+        return Build("cpu", "cpu", why=f"the NVIDIA GPU's compute capability {old} is too old")
     return Build("cpu", "cpu", why=f"the driver's CUDA {version[0]}.{version[1]} is too old")
+
+
+def _cuda_why(version: tuple[int, int], capability: tuple[int, int] | None) -> str:
+    card = f" of compute capability {capability[0]}.{capability[1]}" if capability else ""
+    return f"an NVIDIA GPU{card} whose driver runs CUDA {version[0]}.{version[1]}"
 
 
 def _rocm(run: Run) -> Build | None:
@@ -143,3 +169,8 @@ def remedy_for_compiler() -> str:
 def build_minutes(cores: int) -> int:
     """How long compiling for a CPU takes, about."""
     return max(1, -(-BUILD_CORE_MINUTES // max(1, cores)))
+
+
+def is_repaired_by_another(reason: str) -> bool:
+    """Whether a failed proof is the build's own fault: a missing library of the system's is not."""
+    return "cannot open shared object" not in reason and "could not be loaded" not in reason

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import platform
 
-import llama_build
 import pytest
-from llama_build import CPU, METAL, ROCM, VULKAN, Run, choose_build
+from llama_setup import builds
+from llama_setup.builds import CPU, METAL, ROCM, VULKAN, Run, choose_build
 
 NVIDIA_SMI = "| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: {}     |"
 
 
-def machine(**outputs: str) -> Run:
-    """A machine on which these programs answer, and no others."""
-    return lambda command: outputs.get(command[0])
+def machine(capability: str = "", **outputs: str) -> Run:
+    """A machine on which these programs answer, and no others; `capability`: its cards'."""
+
+    def run(command: list[str]) -> str | None:
+        if "--query-gpu=compute_cap" in command:
+            return capability or None
+        return outputs.get(command[0])
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +52,25 @@ def test_a_driver_that_is_too_old_means_the_cpu() -> None:
     assert "11.4 is too old" in build.why
 
 
+@pytest.mark.parametrize(
+    ("capability", "wheels"),
+    [("7.5\n", "cu132"), ("6.1\n", "cu125"), ("9.0\n7.0\n", "cu125"), ("12.0\n", "cu132")],
+)
+def test_the_oldest_card_decides_beside_the_driver(capability: str, wheels: str) -> None:
+    """CUDA 13 has no kernels for Maxwell, Pascal and Volta."""
+    smi = {"nvidia-smi": NVIDIA_SMI.format("13.3")}
+    assert choose_build(run=machine(capability, **smi)).wheels == wheels
+
+
+def test_a_card_that_is_too_old_means_the_cpu() -> None:
+    old = machine("3.5\n", **{"nvidia-smi": NVIDIA_SMI.format("11.8")})
+    build = choose_build(run=old)
+    assert build.backend == "cpu"
+    assert "compute capability 3.5 is too old" in build.why
+    with pytest.raises(ValueError, match=r"got: .*3\.5 is too old"):
+        choose_build("cuda", old)
+
+
 def test_amd_and_vulkan_and_nothing() -> None:
     assert choose_build(run=machine(rocminfo="  Name:  gfx1100")) == ROCM
     discrete = "deviceType = PHYSICAL_DEVICE_TYPE_DISCRETE_GPU"
@@ -72,19 +97,19 @@ def test_what_was_asked_for_is_taken() -> None:
 
 
 def test_missing_tools_are_named() -> None:
-    assert llama_build.missing_tools(CPU, which=lambda _: None) == ["a C++ compiler"]
-    assert llama_build.missing_tools(ROCM, which=lambda _: None) == ["a C++ compiler", "hipcc"]
-    assert llama_build.missing_tools(CPU, which=lambda name: f"/usr/bin/{name}") == []
+    assert builds.missing_tools(CPU, which=lambda _: None) == ["a C++ compiler"]
+    assert builds.missing_tools(ROCM, which=lambda _: None) == ["a C++ compiler", "hipcc"]
+    assert builds.missing_tools(CPU, which=lambda name: f"/usr/bin/{name}") == []
 
 
 def test_a_program_that_is_not_there_has_no_output() -> None:
-    assert llama_build.run_program(["no-such-program-here"]) is None
+    assert builds.run_program(["no-such-program-here"]) is None
 
 
 def test_an_index_out_of_reach_is_known_soon() -> None:
-    assert llama_build.is_reachable("http://127.0.0.1:9/", timeout_s=2) is False
+    assert builds.is_reachable("http://127.0.0.1:9/", timeout_s=2) is False
 
 
 def test_the_time_it_takes() -> None:
-    assert llama_build.build_minutes(2) == 6
-    assert llama_build.build_minutes(64) == 1
+    assert builds.build_minutes(2) == 3
+    assert builds.build_minutes(64) == 1
