@@ -169,8 +169,3 @@ def remedy_for_compiler() -> str:
 def build_minutes(cores: int) -> int:
     """How long compiling for a CPU takes, about."""
     return max(1, -(-BUILD_CORE_MINUTES // max(1, cores)))
-
-
-def is_repaired_by_another(reason: str) -> bool:
-    """Whether a failed proof is the build's own fault: a missing library of the system's is not."""
-    return "cannot open shared object" not in reason and "could not be loaded" not in reason

@@ -62,6 +62,7 @@ class Ladder:
         self._folder = cache_folder()
         self._cache = WheelCache(self._folder)
         self._processor = this_processor()
+        self._why = "there is no build for it within reach"
 
     def install(self) -> None:
         """Have a proven build there; nothing to do where there is one. Raises SetupError."""
@@ -73,8 +74,9 @@ class Ladder:
         if self._try_all(build):
             return
         if build.backend != "cpu":
-            say("Going on with the build for the CPU. Run this again when that is mended.")
+            say("Going on with the build for the CPU.")
             if self._try_all(CPU):
+                say(f"The GPU is not used: {self._why}. Run this again when that is mended.")
                 return
         raise SetupError(*self._how_to_go_on())
 
@@ -192,8 +194,8 @@ class Ladder:
             say(f"llama.cpp works here: proven on the {' and '.join(proof['devices'])}.")
             return True
         say(f"This build does not work here: {title}: {proof['reason']}.")
-        if not builds.is_repaired_by_another(proof["reason"]):
-            say(f"{proof['remedy']}.")
+        if facts["backend"] != "cpu":
+            self._why = f"{proof['reason']}. {proof['remedy']}"
         if key:
             self._cache.remember_failure(key, proof["reason"])
         return False
