@@ -1,3 +1,3 @@
 """LlamaChat's host: it knows commands, queues and modules, and nothing of chat."""
 
-__version__ = "0.1.0"
+__version__ = "2.0.0"

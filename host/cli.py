@@ -1,4 +1,4 @@
-"""The command `llamachat`: serve, ask, status, drain, module, models, package."""
+"""The command `llamachat`: serve, ask, status, drain, module, models, setup, package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from host.app import Host, PortInUse, serve_until
 from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, ask
 from host.backends import data_dir
 from host.client import HostClient, HostError
+from host.deployment import load_deployment
 from host.drain import drain
+from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
 from host.log_files import LogFiles
 from host.logs import LogRing
 from host.packaging import PackageError, package_module
@@ -31,12 +33,12 @@ from host.settings import (
     ModuleSettings,
     Settings,
     SettingsError,
-    load_settings,
     module_environment,
     module_python,
 )
 from host.settings.schema import PER_GPU, Instances, store_name
 from host.store.protocol import StoreLocked, StoreUnavailable
+from host.wire import PROTOCOL
 
 DEFAULT_URL = "http://127.0.0.1:32168"
 CHAT_MODULE = "LlamaChat"
@@ -54,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         PackageError,
         HostError,
         ModuleGaveUp,
+        SetupFailed,
         StoreLocked,
         StoreUnavailable,
         OSError,
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llamachat", description=__doc__)
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show it, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the host and its modules")
@@ -133,6 +136,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_root(models)
     models.set_defaults(run=_models)
 
+    setup = commands.add_parser(
+        "setup",
+        help="set up what the chat runs on; --help shows the options",
+        add_help=False,
+        prefix_chars="\0",  # the options are the setup program's
+    )
+    setup.add_argument("options", nargs="*")
+    setup.set_defaults(run=_set_up)
+
     package = commands.add_parser("package", help="write a module as the zip that other hosts take")
     package.add_argument("module", help="the module's id, such as LlamaChat")
     package.add_argument("--out", type=Path, default=Path("."), help="folder to write it to")
@@ -141,11 +153,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Version(argparse.Action):
+    """Say the versions of all there is here, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"llamachat {__version__} ({', '.join(_versions())})")
+        parser.exit()
+
+
+def _versions() -> Iterator[str]:
+    try:
+        for module in load_deployment(None).modules:
+            yield f"module {module.id} {module.version}"
+    except SettingsError as error:
+        yield f"modules not known: {error}"
+    yield f"protocol {PROTOCOL}"
+
+
 def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root",
         type=Path,
-        default=Path(__file__).resolve().parent.parent,
         help="folder with modulesettings.json and modules/ (default: this installation)",
     )
 
@@ -164,6 +192,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         store=arguments.store,
         data_dir=arguments.data_dir,
     )
+    ensure_environments(_launched(settings), settings.server)
     return asyncio.run(_serve_settings(settings))
 
 
@@ -174,8 +203,8 @@ def _store(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _settings(root: Path, **overrides: Any) -> Settings:
-    settings = load_settings(root)
+def _settings(root: Path | None, **overrides: Any) -> Settings:
+    settings = load_deployment(root)
     given = {key: value for key, value in overrides.items() if value is not None}
     server = settings.server.model_copy(update=given)
     return Settings(server, settings.modules, settings.broken, settings.warnings)
@@ -251,6 +280,7 @@ def _ask(arguments: argparse.Namespace) -> int:
         return _run_interruptible(lambda: ask(arguments.url, values))
     logging.disable()  # what went wrong is in the reply
     settings = _settings(arguments.root, port=0, store="memory")  # it ends with the answer
+    ensure_environments(_launched(settings), settings.server)
     return _run_interruptible(lambda: _ask_own_host(settings, values))
 
 
@@ -306,8 +336,9 @@ def _instances(text: str) -> Instances:
 
 def _run_module(arguments: argparse.Namespace) -> int:
     _log_to_console(logging.INFO)
-    settings = load_settings(arguments.root)
+    settings = load_deployment(arguments.root)
     module = _module(settings, arguments.module)
+    ensure_environments([module], settings.server)
     if arguments.instances is not None:
         launch = module.launch.model_copy(update={"instances": arguments.instances})
         module = module.model_copy(update={"launch": launch})
@@ -323,18 +354,34 @@ def _run_module(arguments: argparse.Namespace) -> int:
 
 def _models(arguments: argparse.Namespace) -> int:
     """The list belongs to the module: its own script does this, in the module's environment."""
-    settings = load_settings(arguments.root)
+    settings = load_deployment(arguments.root)
     module = _module(settings, CHAT_MODULE)
+    ensure_environments([module], settings.server)
     env = module_environment(module, settings.server, "", os.environ)
     script = module.path / "model_download.py"
-    command = [module_python(module.path), str(script), arguments.name or "--list"]
+    command = [module_python(module), str(script), arguments.name or "--list"]
     return subprocess.run(command, cwd=module.path, env=env, check=False).returncode  # noqa: S603
 
 
+def _set_up(arguments: argparse.Namespace) -> int:
+    settings = load_deployment(None)
+    module = _module(settings, CHAT_MODULE)
+    if module.venv is None:
+        set_up_checkout(module, arguments.options)
+    else:
+        set_up(module, settings.server, arguments.options)
+    return 0
+
+
 def _package(arguments: argparse.Namespace) -> int:
-    module = _module(load_settings(arguments.root), arguments.module)
+    module = _module(load_deployment(arguments.root), arguments.module)
     print(package_module(module.path, arguments.out))
     return 0
+
+
+def _launched(settings: Settings) -> list[ModuleSettings]:
+    """The modules that start with the host."""
+    return [module for module in settings.modules if module.launch.auto_start]
 
 
 def _module(settings: Settings, module_id: str) -> ModuleSettings:

@@ -15,13 +15,15 @@ from typing import Any
 
 import json5
 
+from host.home import HOME
+
 SETTINGS_FILE = "modulesettings.json"
 LEFT_OUT_FOLDERS = frozenset(("models", "sdk", "tests"))
 """Of a module's folder: downloaded models, an older SDK, tests. Hidden folders are left out too."""
 LEFT_OUT_ANYWHERE = frozenset(("__pycache__", "node_modules"))
 LEFT_OUT_SUFFIXES = frozenset((".pyc", ".pyo", ".log", ".zip", ".tmp", ".part"))
 SDK_FOLDER = "sdk"
-SDK_DIR = Path(__file__).resolve().parent.parent / "sdk"
+SDK_DIR = HOME / "sdk"
 """The SDK as it is shipped with this host: files to copy, never imported here."""
 
 _TIMESTAMP = (2020, 1, 1, 0, 0, 0)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from host.home import HOME
 from host.settings.schema import ModuleSettings, ServerSettings
 
 _MACRO = re.compile(r"%([A-Z_]+)%")
@@ -23,17 +24,20 @@ def launch_command(module: ModuleSettings) -> list[str]:
     file = str(module.path / launch.file_path.replace("\\", "/"))
     runtime = launch.runtime.lower()
     if file.lower().endswith(".py") or runtime.startswith("python"):
-        return [module_python(module.path), file]
+        return [module_python(module), file]
     if runtime == "dotnet":
         return ["dotnet", file]
     return [file]
 
 
-def module_python(module_path: Path) -> str:
-    """The interpreter of a module: that of the `.venv` in its folder, else the host's."""
-    venv = module_path / ".venv"
-    python = venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    return str(python) if venv.is_dir() else sys.executable
+def module_python(module: ModuleSettings) -> str:
+    """The interpreter of a module: that of the `.venv` in its folder, else of the environment that
+    its setup program makes, else the host's."""
+    own = module.path / ".venv"
+    venv = own if own.is_dir() else module.venv
+    if venv is None:
+        return sys.executable
+    return str(venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
 
 
 def module_environment(
@@ -54,7 +58,7 @@ def module_environment(
     env = _over(env, _variables(instance_env or {}, module, server))
     env.update(_identity(module, server, instance_id))
     env["PYTHONUNBUFFERED"] = "1"
-    paths = [str(server.root_path), env.get("PYTHONPATH", "")]
+    paths = [str(HOME), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return env
 

@@ -43,28 +43,35 @@ class Settings:
 
 
 def load_settings(
-    root_path: Path, *, root_file: Path | None = None, machine: Machine | None = None
+    root_path: Path,
+    *,
+    root_file: Path | None = None,
+    installed: Path | None = None,
+    machine: Machine | None = None,
 ) -> Settings:
     """Read the deployment in `root_path` and the modules that it names.
 
-    `root_file` is the deployment's own file, `modulesettings.json` in the root unless given; the
-    default one may be absent. Raises SettingsError when that file is wrong.
+    `root_file` is the deployment's own file, `modulesettings.json` in the root unless given; it may
+    be absent. `installed` is an installed package: its settings lie below the deployment's own, its
+    modules come after these, and what a module's setup program makes is kept in the root.
+    Raises SettingsError when one of the files is wrong.
     """
     root_path = root_path.resolve()
-    root = _read_root(root_path, root_file)
-    server = _server(root, root_path)
-    loader = _Loader(root, machine or Machine.this())
-    for folder in loader.module_folders(root_path, server.module_folders):
+    own = _read_root(root_file or root_path / FILE_NAME)
+    roots = [_read_root(installed / FILE_NAME), own] if installed else [own]
+    server = _server(roots, root_path)
+    environments = root_path / "environments" if installed else None
+    loader = _Loader(roots, machine or Machine.this(), environments)
+    for folder in loader.module_folders(root_path, server.module_folders, installed):
         loader.add(folder)
     loader.check_overrides()
     return Settings(server, tuple(loader.modules), tuple(loader.broken), tuple(loader.warnings))
 
 
-def _read_root(root_path: Path, root_file: Path | None) -> Layer:
-    default = root_path / FILE_NAME
-    if root_file is None and not default.exists():
-        return Layer(default, {})
-    root = read_layer(root_file or default)
+def _read_root(file: Path) -> Layer:
+    if not file.exists():
+        return Layer(file, {})
+    root = read_layer(file)
     for key in ("Server", "Modules"):
         section = root.content.get(key)
         if section is not None and not isinstance(section, dict):
@@ -74,40 +81,53 @@ def _read_root(root_path: Path, root_file: Path | None) -> Layer:
     return root
 
 
-def _server(root: Layer, root_path: Path) -> ServerSettings:
-    section = root.content.get("Server") or {}
+def _server(roots: Sequence[Layer], root_path: Path) -> ServerSettings:
+    section: dict[str, Any] = {}
+    for root in roots:
+        section = merge(section, root.content.get("Server") or {})
     try:
         return ServerSettings.model_validate({**section, "root_path": root_path})
     except ValidationError as ex:
-        raise next(validation_errors(ex, ("Server",), [root])) from ex
+        raise next(validation_errors(ex, ("Server",), roots)) from ex
 
 
 @dataclass
 class _Loader:
     """Takes the folders one by one; what is settled first keeps its id and its routes."""
 
-    root: Layer
+    roots: Sequence[Layer]
     machine: Machine
+    environments: Path | None = None
     modules: list[ModuleSettings] = field(default_factory=list)
     broken: list[BrokenModule] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def module_folders(self, root_path: Path, named: Sequence[str]) -> Iterator[Path]:
-        """Folders that hold a module, each once, in the order of their names."""
+    def module_folders(
+        self, root_path: Path, named: Sequence[str], installed: Path | None
+    ) -> Iterator[Path]:
+        """Folders that hold a module, each once: own ones, in the order of their names, first."""
         seen: set[Path] = set()
+        for folder in self._folders_of_many(root_path, named, installed):
+            for module_folder in _modules_in(folder):
+                if module_folder not in seen:
+                    seen.add(module_folder)
+                    yield module_folder
+
+    def _folders_of_many(
+        self, root_path: Path, named: Sequence[str], installed: Path | None
+    ) -> Iterator[Path]:
         for position, name in enumerate(["modules", *named]):
             folder = (root_path / Path(name).expanduser()).resolve()
             if not folder.is_dir():
                 if position:
                     self.warnings.append(
-                        f"{self.root.file}: Server.ModuleFolders[{position - 1}]: expected a "
+                        f"{self.roots[-1].file}: Server.ModuleFolders[{position - 1}]: expected a "
                         f"folder that is there, got {name!r} (looked at {folder})"
                     )
                 continue
-            for module_folder in _modules_in(folder):
-                if module_folder not in seen:
-                    seen.add(module_folder)
-                    yield module_folder
+            yield folder
+        if installed:
+            yield installed / "modules"
 
     def add(self, folder: Path) -> None:
         """Load one module; what is wrong with it goes to `broken`."""
@@ -115,10 +135,10 @@ class _Loader:
         try:
             own = [read_layer(folder / FILE_NAME), *self._overlays(folder)]
             module_id = _only_id(own[0])
-            layers = [*own, self.root]
+            layers = [*own, *self.roots]
             for layer in own[1:]:
                 self._warn_of_strangers(layer, module_id)
-            module = _validated(module_id, folder, layers)
+            module = self._with_venv(_validated(module_id, folder, layers))
             self._refuse_duplicates(module, own[0].file)
         except _ManyErrors as ex:
             self._add_broken(module_id, folder, ex.errors)
@@ -130,12 +150,18 @@ class _Loader:
     def check_overrides(self) -> None:
         """Warn of settings for modules that are not there: most likely a typing error."""
         known = {item.id for item in self.modules} | {item.id for item in self.broken}
-        for module_id in self.root.content.get("Modules") or {}:
-            if module_id not in known:
-                names = ", ".join(sorted(known)) or "none"
+        names = ", ".join(sorted(known)) or "none"
+        for root in self.roots:
+            strangers = [one for one in root.content.get("Modules") or {} if one not in known]
+            for module_id in strangers:
                 self.warnings.append(
-                    f"{self.root.file}: Modules.{module_id}: no such module (there are: {names})"
+                    f"{root.file}: Modules.{module_id}: no such module (there are: {names})"
                 )
+
+    def _with_venv(self, module: ModuleSettings) -> ModuleSettings:
+        if self.environments is None or module.install_options.setup is None:
+            return module
+        return module.model_copy(update={"venv": self.environments / module.id})
 
     def _overlays(self, folder: Path) -> Iterator[Layer]:
         for name in self.machine.file_names()[1:]:

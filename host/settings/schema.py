@@ -167,6 +167,12 @@ class GpuOptions(_Section):
     half_precision: str = "enable"
 
 
+class InstallOptions(_Section):
+    """How what a module needs gets onto a machine."""
+
+    setup: Text | None = None  # a program in its folder that makes its environment: --venv FOLDER
+
+
 class RouteParameter(_Section):
     """An input or output of a route, as the documentation pages show it."""
 
@@ -202,15 +208,16 @@ class RouteMap(_Section):
 class ModuleSettings(_Section):
     """One module: everything its own files and the deployment say about it."""
 
-    id: str = Field(alias="id")  # set by the loader, as is `path`
+    id: str = Field(alias="id")  # set by the loader, as are `path` and `venv`
     path: Path = Field(alias="path")
+    venv: Path | None = Field(default=None, alias="venv")  # what `InstallOptions.Setup` makes
     name: str = ""
     version: str = ""
     publishing_info: Mapping[str, Any] = {}
     launch: LaunchSettings = Field(alias="LaunchSettings")
     environment: Environment = Field(default={}, alias="EnvironmentVariables")
     gpu: GpuOptions = Field(default=GpuOptions(), alias="GpuOptions")
-    install_options: Mapping[str, Any] = {}
+    install_options: InstallOptions = InstallOptions()
     routes: list[RouteMap] = Field(default=[], alias="RouteMaps")
 
     @property

@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from host.store.protocol import StoreLocked
 
 ENV_NAME = "LLAMACHAT_DATA_DIR"
+CONFIG_ENV_NAME = "LLAMACHAT_CONFIG_DIR"
 
 _LOCK_NAME, _HOLDER_NAME = "host.lock", "host.json"
 
 
-def default_data_dir(env: Mapping[str, str], platform: str = sys.platform) -> Path:
+def default_data_dir(env: Mapping[str, str] = os.environ) -> Path:
     """Where this system keeps a user's data, unless LLAMACHAT_DATA_DIR says another place."""
-    if env.get(ENV_NAME):
-        return Path(env[ENV_NAME]).expanduser()
-    home = Path(env.get("HOME") or Path.home())
-    if platform == "win32":
-        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "LlamaChat"
-    if platform == "darwin":
-        return home / "Library" / "Application Support" / "LlamaChat"
-    return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "llamachat"
+    return Path(env.get(ENV_NAME) or platformdirs.user_data_path("llamachat", False)).expanduser()
+
+
+def default_config_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Where a user's settings lie, unless LLAMACHAT_CONFIG_DIR says another place."""
+    default = platformdirs.user_config_path("llamachat", False)
+    return Path(env.get(CONFIG_ENV_NAME) or default).expanduser()
 
 
 def make_private_dir(path: Path, *, is_own: bool = True) -> None:

@@ -13,7 +13,7 @@ from puppet import Caller, Puppet, running_host, write_root
 
 from host.backends import data_dir, open_backend
 from host.settings import ServerSettings, load_settings
-from host.store.data_dir import default_data_dir
+from host.store.data_dir import default_config_dir, default_data_dir
 from host.store.local import LocalStore
 from host.store.memory import MemoryStore
 
@@ -41,17 +41,13 @@ def test_the_data_directory_is_the_settings_or_the_systems(tmp_path: Path) -> No
     assert data_dir(server(tmp_path), env | {"LLAMACHAT_DATA_DIR": "/x"}) == Path("/x")
 
 
-@pytest.mark.parametrize(
-    ("platform", "more", "expected"),
-    [
-        ("linux", {}, "/home/ann/.local/share/llamachat"),
-        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/llamachat"),
-        ("darwin", {}, "/home/ann/Library/Application Support/LlamaChat"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/LlamaChat"),
-    ],
-)
-def test_every_system_has_its_place(platform: str, more: dict[str, str], expected: str) -> None:
-    assert default_data_dir({"HOME": "/home/ann"} | more, platform) == Path(expected)
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of Linux")
+def test_without_a_name_the_system_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/ann/data")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/home/ann/settings")
+    assert default_data_dir({}) == Path("/home/ann/data/llamachat")
+    assert default_config_dir({}) == Path("/home/ann/settings/llamachat")
+    assert default_config_dir({"LLAMACHAT_CONFIG_DIR": "/x"}) == Path("/x")
 
 
 async def test_a_reply_outlives_the_host_until_it_is_deleted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.home import HOME
 from host.settings import (
     ModuleSettings,
     ServerSettings,
@@ -190,9 +191,42 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     assert load(tmp_path).server.port == 1
 
 
-def test_a_root_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="expected a readable file, got No such file"):
-        load_settings(tmp_path, root_file=tmp_path / "mine.json")
+def test_a_root_file_elsewhere_may_be_absent(tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere" / "modulesettings.json"
+    assert load_settings(tmp_path, root_file=file).server.port == 32168
+    put(file, {"Server": {"Port": 1}})
+    assert load_settings(tmp_path, root_file=file).server.port == 1
+
+
+def test_an_installed_package_lies_below_the_deployment(tmp_path: Path) -> None:
+    installed, root = tmp_path / "installed", tmp_path / "root"
+    packaged = {"Server": {"Port": 5, "KeepHours": 3}, "Modules": {"M": {"Name": "Theirs"}}}
+    put(installed / "modulesettings.json", packaged)
+    put_module(installed, "M", MINIMAL | {"InstallOptions": {"Setup": "setup.py"}})
+    put(root / "modulesettings.json", {"Server": {"Port": 6}})
+    put_module(root, "Own")
+    settings = load_settings(root, installed=installed, machine=LINUX)
+    assert (settings.server.port, settings.server.keep_hours) == (6, 3)
+    assert settings.server.root_path == root
+    own, theirs = settings.modules
+    assert (own.id, own.venv) == ("Own", None)
+    assert (theirs.title, theirs.venv) == ("Theirs", root / "environments" / "M")
+    assert launch_command(theirs)[0].startswith(str(theirs.venv))
+    (theirs.path / ".venv").mkdir()
+    assert launch_command(theirs)[0].startswith(str(theirs.path / ".venv"))
+
+
+def test_each_root_file_is_named_for_its_own_faults(tmp_path: Path) -> None:
+    installed, root = tmp_path / "installed", tmp_path / "root"
+    put(installed / "modulesettings.json", {"Server": {"Port": 5}})
+    put_module(installed, "M")
+    own = put(root / "modulesettings.json", {"Server": {"Port": "many"}, "Modules": {"X": {}}})
+    with pytest.raises(SettingsError) as caught:
+        load_settings(root, installed=installed)
+    assert caught.value.file == own
+    put(own, {"Modules": {"X": {}}})
+    [warning] = load_settings(root, installed=installed).warnings
+    assert warning.startswith(f"{own}: Modules.X: no such module")
 
 
 @pytest.mark.parametrize(
@@ -463,7 +497,7 @@ def test_the_environment_is_that_of_the_protocol(tmp_path: Path) -> None:
         "DIR": "./models",
         "CPAI_STORE_SHARED": "false",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": str(tmp_path),
+        "PYTHONPATH": str(HOME),
     }
 
 
@@ -480,7 +514,7 @@ def test_variables_of_the_host_win_over_settings_but_not_over_identity(tmp_path:
     assert env["CPAI_MODULE_PARALLELISM"] == "7"
     assert env["CPAI_MODULE_ID"] == "Parrot"
     assert env["CPAI_PORT"] == "32168"
-    assert env["PYTHONPATH"] == os.pathsep.join([str(tmp_path), "/elsewhere"])
+    assert env["PYTHONPATH"] == os.pathsep.join([str(HOME), "/elsewhere"])
     assert base["CPAI_MODULE_ID"].startswith("the module")
 
 

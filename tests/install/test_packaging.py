@@ -38,7 +38,7 @@ def names_in(package: Path) -> list[str]:
 
 def test_what_is_in_it(module: Path, tmp_path: Path) -> None:
     package = package_module(module, tmp_path / "out")
-    assert package == tmp_path / "out" / "LlamaChat-1.0.0.zip"
+    assert package == tmp_path / "out" / "LlamaChat-2.0.0.zip"
     names = names_in(package)
     for name in (
         "modulesettings.json",
