@@ -18,7 +18,10 @@ if not defined python (
     exit /b 1
 )
 %python% setup_environment.py %*
-exit /b %errorlevel%
+if errorlevel 1 exit /b 1
+echo.%* | findstr /c:"--dry-run" /c:"--help" >nul && exit /b 0
+echo LlamaChat is installed here: its host runs it with .venv in this folder.
+exit /b 0
 
 :try
 %* -c "import sys; sys.exit(sys.version_info < (3, 10))" >nul 2>&1
@@ -31,6 +34,7 @@ rem model comes with the module.
 if exist "%~dp0models\guide.gguf" (
     echo The built-in model is in place: LlamaChat works without a download.
     echo Larger models: python model_download.py --list, in %~dp0
+    echo LlamaChat is installed: start the host again, and it serves text/chat.
 ) else (
     set "moduleInstallErrors=The package is incomplete: models\guide.gguf is missing"
     echo The package is incomplete: expected the built-in model at %~dp0models\guide.gguf

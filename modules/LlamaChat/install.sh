@@ -18,6 +18,7 @@ if [ "${1:-}" = "install" ]; then
     if [ -f "$here/models/guide.gguf" ]; then
         say "The built-in model is in place: LlamaChat works without a download." "${color_success:-}"
         say "Larger models: python model_download.py --list, in $here" "${color_info:-}"
+        say "LlamaChat is installed: start the host again, and it serves text/chat." "${color_success:-}"
     else
         moduleInstallErrors="Expected the built-in model at $here/models/guide.gguf: the package is incomplete."
         say "$moduleInstallErrors" "${color_error:-}"
@@ -28,7 +29,12 @@ else
     for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10 python; do
         if [ -n "$candidate" ] &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
-            exec "$candidate" setup_environment.py "$@"
+            "$candidate" setup_environment.py "$@" || exit $?
+            case " $* " in
+                *" --help "* | *" -h "* | *" --dry-run "*) ;;
+                *) echo "LlamaChat is installed here: its host runs it with .venv in this folder." ;;
+            esac
+            exit 0
         fi
     done
     echo "Python 3.10 or newer is needed and was not found. Install it, or name it: PYTHON=..." >&2

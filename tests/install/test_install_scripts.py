@@ -90,6 +90,7 @@ def test_inside_another_host_the_script_downloads_nothing(
     )
     result = bash("-c", caller)
     assert "LINE The built-in model is in place" in result.stdout
+    assert "LINE LlamaChat is installed: start the host again" in result.stdout
     assert "errors=[]" in result.stdout
     (tmp_path / "models" / "guide.gguf").unlink()
     assert "errors=[Expected the built-in model" in bash("-c", caller).stdout

@@ -53,6 +53,7 @@ def test_what_is_in_it(module: Path, tmp_path: Path) -> None:
         "sdk/module_runner.py",
         "models/guide.gguf",
         "LICENSE",
+        "README.md",
     ):
         assert name in names
     rubbish = ("pyc", ".venv", "big.gguf", ".log", "sdk/old.py")
