@@ -3,9 +3,10 @@
 #   docker build -t llamachat .                              models on the CPU
 #   docker build -t llamachat --build-arg BACKEND=cuda .     models on NVIDIA GPUs
 ARG BACKEND=cpu
+ARG CUDA=12.8.1
 
 FROM debian:bookworm-slim AS base-cpu
-FROM nvidia/cuda:12.9.1-devel-ubuntu24.04 AS base-cuda
+FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS base-cuda
 
 FROM base-${BACKEND} AS python
 RUN apt-get update \
@@ -22,12 +23,13 @@ ARG BACKEND=cpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ make libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data --create-home llamachat
+    && useradd --uid 10001 --home-dir /data --no-create-home llamachat \
+    && install --directory --owner llamachat --group llamachat --mode 0700 /data
 COPY --from=installed /opt/llamachat /opt/llamachat
 
 # Models, commands, logs, own settings (modulesettings.json), and what the chat runs on.
 ENV LLAMACHAT_DATA_DIR=/data LLAMACHAT_CONFIG_DIR=/data PATH=/opt/llamachat/bin:$PATH
-USER llamachat
+USER 10001:10001
 WORKDIR /data
 # A new volume begins with this. On another processor than this one, and for a GPU, which is not to
 # be seen while an image is built, the first start does it anew.

@@ -94,8 +94,8 @@ def _is_up_to_date(module: ModuleSettings) -> bool:
 def _fingerprint(module: ModuleSettings) -> str:
     """What the environment was made from and for."""
     digest = hashlib.sha256()
-    for path in sorted([*module.path.glob("*.py"), *module.path.glob("requirements*.txt")]):
-        digest.update(path.name.encode())
+    for path in sorted([*module.path.rglob("*.py"), *module.path.glob("requirements*.txt")]):
+        digest.update(str(path.relative_to(module.path)).encode())
         digest.update(path.read_bytes())
     digest.update(_processor().encode())
     return f"{module.version} {digest.hexdigest()}"
