@@ -21,14 +21,18 @@ FROM python
 ARG BACKEND=cpu
 # A compiler, for a processor that no ready-made build of llama.cpp is right for.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ make libgomp1 \
+    && apt-get install -y --no-install-recommends g++ libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --home-dir /data --no-create-home llamachat \
     && install --directory --owner llamachat --group llamachat --mode 0700 /data
 COPY --from=installed /opt/llamachat /opt/llamachat
 
 # Models, commands, logs, own settings (modulesettings.json), and what the chat runs on.
-ENV LLAMACHAT_DATA_DIR=/data LLAMACHAT_CONFIG_DIR=/data PATH=/opt/llamachat/bin:$PATH
+ENV LLAMACHAT_DATA_DIR=/data \
+    LLAMACHAT_CONFIG_DIR=/data \
+    LLAMACHAT_CACHE_DIR=/data/cache \
+    PIP_NO_CACHE_DIR=1 \
+    PATH=/opt/llamachat/bin:$PATH
 USER 10001:10001
 WORKDIR /data
 # A new volume begins with this. On another processor than this one, and for a GPU, which is not to

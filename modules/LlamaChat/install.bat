@@ -19,7 +19,7 @@ if not defined python (
 )
 %python% setup_environment.py %*
 if errorlevel 1 exit /b 1
-echo.%* | findstr /c:"--dry-run" /c:"--help" >nul && exit /b 0
+echo.%* | findstr /c:"--dry-run" /c:"--help" /c:"--uninstall" >nul && exit /b 0
 echo LlamaChat is installed here: its host runs it with .venv in this folder.
 exit /b 0
 

@@ -31,7 +31,7 @@ else
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
             "$candidate" setup_environment.py "$@" || exit $?
             case " $* " in
-                *" --help "* | *" -h "* | *" --dry-run "*) ;;
+                *" --help "* | *" -h "* | *" --dry-run "* | *" --uninstall "*) ;;
                 *) echo "LlamaChat is installed here: its host runs it with .venv in this folder." ;;
             esac
             exit 0
