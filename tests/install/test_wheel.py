@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from llama_setup.builds import LLAMA_CPP_PYTHON
 
 from host import __version__
 from host.wire import PROTOCOL
@@ -106,6 +107,7 @@ def test_everything_lies_in_one_import_package(wheel: Path, project: Path) -> No
         "modules/LlamaChat/modulesettings.json",
         "modules/LlamaChat/llama_engine/engine.py",
         "modules/LlamaChat/setup_environment.py",
+        "modules/LlamaChat/llama_setup/amx_tile_config.h",
         "models/guide.gguf",
         "modulesettings.json",
         "LICENSE",
@@ -127,6 +129,12 @@ def test_one_version_for_all_of_it(installation: Installation, chat_module: Path
     expected = f"llamachat {__version__} (module LlamaChat {__version__}, protocol {PROTOCOL})\n"
     assert (said.returncode, said.stdout) == (0, expected)
     assert f'"ModuleVersion": "{__version__}"' in (chat_module / "modulesettings.json").read_text()
+
+
+def test_the_page_on_installing_names_these_versions(project: Path) -> None:
+    page = (project / "docs" / "install.md").read_text(encoding="utf-8")
+    assert LLAMA_CPP_PYTHON in page
+    assert f"llamachat-{__version__}-py3-none-any.whl" in page
 
 
 def test_it_answers_in_an_empty_directory(installation: Installation) -> None:
