@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,16 @@ class Installation:
 
     def set_up_with(self, program: str) -> None:
         (self.package / "modules" / "LlamaChat" / "setup_environment.py").write_text(program)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llamachat", *arguments],
+            cwd=self.elsewhere,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -146,6 +157,22 @@ def test_it_answers_in_an_empty_directory(installation: Installation) -> None:
     second = installation.run("ask", "--serve", "What can you do?", "--temperature", "0")
     assert second.returncode == 0 and "setting up" not in second.stderr
     assert list(installation.elsewhere.iterdir()) == []
+
+
+def test_it_serves_the_page_and_the_module(installation: Installation) -> None:
+    with installation.start("serve", "--port", "0") as host:
+        try:
+            assert host.stdout is not None
+            url = next(line.split()[1] for line in host.stdout if "Explorer:" in line)
+            with urllib.request.urlopen(url, timeout=20) as page:  # noqa: S310
+                assert b"LlamaChat" in page.read()
+            with urllib.request.urlopen(f"{url}v1/module/list/status", timeout=20) as answer:  # noqa: S310
+                [module] = json.load(answer)["statuses"]
+            assert module["moduleId"] == "LlamaChat" and not module["reason"]
+        finally:
+            host.terminate()
+            host.communicate(timeout=30)
+    assert host.returncode == 0
 
 
 def test_models_go_to_the_user_s_data(installation: Installation) -> None:
