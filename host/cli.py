@@ -316,9 +316,12 @@ def _status(arguments: argparse.Namespace) -> int:
     for one in asyncio.run(statuses()):
         data = one["statusData"]
         device = data.get("inferenceDevice", "")
-        print(f"{one['moduleId']:<20} {one['status']:<12} {one['requestCount']:>6} done  {device}")
-        if one["reason"]:
-            print(f"{'':<20} {one['reason']}")
+        safe_mode = one.get("safeMode") or {}
+        state = one["status"] + (" (safe mode)" if safe_mode else "")
+        print(f"{one['moduleId']:<20} {state:<12} {one['requestCount']:>6} done  {device}")
+        for line in (one["reason"], safe_mode.get("reason"), safe_mode.get("remedy")):
+            if line:
+                print(f"{'':<20} {line}")
     return 0
 
 

@@ -94,6 +94,7 @@ class ModuleOverview:
             "requestCount": sum(one.commands_served for one in instances),
             "statusData": newest.status if newest else {},
             "reason": state.reason or (_reason(newest) if newest else None),
+            "safeMode": _first_safe_mode(instances),
             "pid": state.pid,
             "restarts": state.restarts,
             "instances": self._instances(module_id, instances),
@@ -142,7 +143,7 @@ def _spoken(instance: Instance | None) -> dict[str, Any]:
     """What an instance shows of itself; all None for one that has not spoken."""
     if instance is None:
         names = ("instanceId", "protocol", "machine", "slots", "busy", "state", "lastSeen")
-        return dict.fromkeys((*names, "reason"))
+        return dict.fromkeys((*names, "reason", "safeMode"))
     seen = datetime.fromtimestamp(instance.last_seen, timezone.utc)
     return {
         "instanceId": instance.instance_id,
@@ -153,12 +154,25 @@ def _spoken(instance: Instance | None) -> dict[str, Any]:
         "state": instance.status.get("state"),
         "lastSeen": _iso(seen),
         "reason": _reason(instance),
+        "safeMode": _safe_mode(instance),
     }
 
 
 def _reason(instance: Instance) -> str | None:
     """What is wrong with an instance, by its own word or by what it sends."""
     return instance.status.get("error") or instance.faults.words or None
+
+
+def _safe_mode(instance: Instance) -> dict[str, Any] | None:
+    """What an instance says it gave up, why, and what repairs it; None where it gave up nothing."""
+    told = instance.status.get("safeMode")
+    return told if isinstance(told, dict) else None
+
+
+def _first_safe_mode(instances: list[Instance]) -> dict[str, Any] | None:
+    """Of the first instance that is in safe mode: whoever looks at the module is to know."""
+    told = (_safe_mode(one) for one in instances if one.is_alive)
+    return next((one for one in told if one is not None), None)
 
 
 def _iso(moment: datetime | None) -> str | None:

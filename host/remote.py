@@ -150,9 +150,12 @@ def new_id() -> str:
 
 
 def _sign(status: dict[str, Any]) -> Sign:
-    is_ready = status.get("state") in ("ready", "failed")
+    state = str(status.get("state"))
     return Sign(
-        is_ready=is_ready, busy=int(status.get("busy") or 0), steps=int(status.get("steps") or 0)
+        is_ready=state in ("ready", "failed"),
+        state=state,
+        busy=int(status.get("busy") or 0),
+        steps=int(status.get("steps") or 0),
     )
 
 

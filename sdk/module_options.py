@@ -116,6 +116,18 @@ class Options:
         return choice if choice in HALF_PRECISION_CHOICES else "disable"
 
     @property
+    def safe_mode(self) -> bool:
+        """Whether to leave out what the module can do without: a fault ended its usual launch."""
+        return self._is_true("CPAI_MODULE_SAFE_MODE", "false")
+
+    @property
+    def safe_mode_reason(self) -> str:
+        """Why it is in safe mode, in words."""
+        return self.getEnvVariable(
+            "CPAI_MODULE_SAFE_MODE_REASON", "it was asked for by CPAI_MODULE_SAFE_MODE"
+        )
+
+    @property
     def log_verbosity(self) -> LogVerbosity:
         try:
             return LogVerbosity(self.getEnvVariable("CPAI_LOG_VERBOSITY", "quiet").lower())

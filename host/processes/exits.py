@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import psutil
 
@@ -20,6 +21,9 @@ _HINTS = {
     "SIGFPE": "a fault in native code",
     "SIGILL": "a build for another kind of CPU",
 }
+_FAULT_SIGNALS = (*_HINTS, "SIGTRAP", "SIGSYS")
+_NTSTATUS_ERRORS = range(0xC0000000, 0x100000000)  # Windows: access violation and the like
+_NTSTATUS_CONTROL_C = 0xC000013A
 
 
 def free_memory_bytes() -> int:
@@ -41,6 +45,40 @@ class FreeMemory:
     def last_bytes(self) -> int:
         """The least of the last looks: one may have come when the process was dead already."""
         return min(self._samples)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a launch ended. `reason` is `cause`, the short form, and what the process said last."""
+
+    cause: str
+    reason: str
+    is_fault: bool
+
+    @staticmethod
+    def forced(cause: str) -> Ending:
+        """It was ended: because it hung, unless somebody wanted a stop."""
+        return Ending(cause, cause, True)
+
+    @staticmethod
+    def own(returncode: int | None, last_lines: Sequence[str], free_bytes: int) -> Ending:
+        """It ended by itself. For the arguments see `describe_exit`."""
+        if returncode is None:
+            lost = "it could not be watched any longer"
+            return Ending(lost, lost, False)
+        cause = describe_exit(returncode, [], free_bytes)
+        reason = describe_exit(returncode, last_lines, free_bytes)
+        return Ending(cause, reason, is_fault(returncode))
+
+
+def is_fault(returncode: int) -> bool:
+    """Whether native code, or memory, ended a process: neither its own will nor somebody's wish.
+
+    A kill counts: it comes from the kernel, for memory, more often than from a person.
+    """
+    if returncode >= 0:
+        return returncode in _NTSTATUS_ERRORS and returncode != _NTSTATUS_CONTROL_C
+    return any(-returncode == getattr(signal, name, None) for name in _FAULT_SIGNALS)
 
 
 def describe_exit(returncode: int, last_lines: Sequence[str], free_bytes: int) -> str:

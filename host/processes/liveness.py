@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from host.modules import Instance
 
 MOST_FAULTS = 10
+_TESTING = "testing"  # it has loaded, and its self-test runs
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class Sign:
 
     `busy` is how many commands it claims to work on, `steps` any number that changes when text or a
     field was added to one of them, or one ended; `faults` how often in a row it sent nonsense.
+    `state` is its own word for where it stands.
     """
 
     protocol: int = 2
     is_ready: bool = False
+    state: str = ""
     busy: int = 0
     steps: int = 0
     faults: int = 0
@@ -35,6 +38,7 @@ class Sign:
         return Sign(
             instance.protocol,
             instance.is_ready,
+            str(instance.status.get("state")),
             busy if isinstance(busy, int) else 0,
             instance.steps,
             instance.faults.worst,
@@ -51,6 +55,7 @@ class SilenceLimits:
     slow_s: float
     stalled_s: float
     start_s: float
+    test_s: float
 
 
 class Liveness:
@@ -63,12 +68,15 @@ class Liveness:
         self._sign: Sign | None = None
         self._silent_s = 0.0
         self._stalled_s = 0.0
+        self._testing_s = 0.0
 
     def sign(self, sign: Sign) -> None:
         """The instance has spoken."""
         moved = self._sign is None or sign.steps != self._sign.steps
         if moved or not sign.busy or not self._sign or not self._sign.busy:
             self._stalled_s = 0.0
+        if sign.state != _TESTING:
+            self._testing_s = 0.0
         self._sign = sign
         self._silent_s = 0.0
 
@@ -78,6 +86,7 @@ class Liveness:
         self._looked_s = now_s
         self._silent_s += step_s
         self._stalled_s += step_s
+        self._testing_s += step_s
         if self._sign is None:
             return self._never_spoke()
         if self._sign.faults >= MOST_FAULTS:
@@ -88,6 +97,9 @@ class Liveness:
         if self._is_stalled(self._sign):
             limit_s = self._limits.stalled_s
             return f"it claims to work but made no progress for {limit_s:g} s (MaxSilentSecs)"
+        limit_s = self._limits.test_s
+        if self._sign.state == _TESTING and _is_over(self._testing_s, limit_s):
+            return f"its self-test has not ended within {limit_s:g} s (MaxTestSecs)"
         return None
 
     def _never_spoke(self) -> str | None:

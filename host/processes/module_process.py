@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from host.processes.exits import FreeMemory, describe_exit
+from host.processes.exits import Ending, FreeMemory
 from host.processes.liveness import Liveness, Sign, SilenceLimits
 from host.processes.output import OutputLog
 from host.processes.process import Child, LaunchError, LaunchSpec
+from host.processes.safe_mode import SafeMode
 from host.processes.supervision import ModuleProcessState, ModuleStatus, Surroundings
 from host.settings import ModuleSettings, launch_command, module_environment
 
@@ -60,6 +61,8 @@ class ModuleProcess:
         self._launched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
+        self._safe_mode = SafeMode(module.launch.safe_mode)
+        self._was_ready = False  # in this launch
 
     async def start(self) -> None:
         """Launch the module, unless it runs; returns when it is launched or cannot be."""
@@ -69,6 +72,7 @@ class ModuleProcess:
             self._stop.clear()
             self._launched.clear()
             self._failures = 0
+            self._safe_mode.begin()
             self._task = asyncio.create_task(self._live(), name=f"module {self.module.id}")
             await self._launched.wait()
 
@@ -84,8 +88,10 @@ class ModuleProcess:
         """It takes commands."""
         self.state = replace(self.state, last_seen=datetime.now(timezone.utc))
         if self.state.status is ModuleStatus.STARTING:
+            self._was_ready = True
             self._become(ModuleStatus.STARTED, reason="")
-            self._note("started")
+            why = self._safe_mode.reason
+            self._note(f"started (safe mode): {why}" if why else "started")
 
     def mark_seen(self, sign: Sign) -> None:
         """A sign of life."""
@@ -112,6 +118,7 @@ class ModuleProcess:
     async def _launch(self) -> _Run | None:
         """Launch the process; None when that cannot be done."""
         self._become(ModuleStatus.STARTING, last_seen=None)
+        self._was_ready = False
         instance_id = self._around.new_id()
         output = OutputLog(self._around.log, self.module.id, self._mark)
         try:
@@ -136,7 +143,11 @@ class ModuleProcess:
     def _new_liveness(self, now_s: float) -> Liveness:
         timing, launch = self._around.timing, self.module.launch
         limits = SilenceLimits(
-            timing.silent_s, timing.slow_silent_s, launch.max_silent_s, launch.max_start_s
+            timing.silent_s,
+            timing.slow_silent_s,
+            launch.max_silent_s,
+            launch.max_start_s,
+            launch.max_test_s,
         )
         return Liveness(limits, timing.look_every_s, now_s)
 
@@ -149,7 +160,8 @@ class ModuleProcess:
             raise LaunchError(f"LaunchSettings.FilePath: there is no file {command[-1]}")
         base = os.environ if self._around.base_env is None else self._around.base_env
         env = module_environment(module, self._around.server, instance_id, base, self._environment)
-        return LaunchSpec(command, module.path, {**env, **self._around.more_env(instance_id)})
+        env |= {**self._around.more_env(instance_id), **self._safe_mode.environment()}
+        return LaunchSpec(command, module.path, env)
 
     async def _watch(self, run: _Run) -> bool:
         """See one launch to its end; True when the module is to be launched again."""
@@ -160,13 +172,13 @@ class ModuleProcess:
             await run.child.close()
             self._around.guard.forget(run.child.pid)
             run.output.finish()
-        code = run.child.returncode
-        if stopped_how is None and code is not None:
-            reason = describe_exit(code, run.output.last_lines(), run.memory.last_bytes)
+        if stopped_how is not None:
+            ending = Ending.forced(stopped_how)
         else:
-            reason = stopped_how or "it could not be watched any longer"
-        pause_s = self._judge(run, reason)
-        await self._tell_exit(run.instance_id, reason)
+            said = run.output.last_lines()
+            ending = Ending.own(run.child.returncode, said, run.memory.last_bytes)
+        pause_s = self._judge(run, ending)
+        await self._tell_exit(run.instance_id, ending.reason)
         if pause_s is None:
             return False
         await self._sleep(pause_s)
@@ -242,26 +254,32 @@ class ModuleProcess:
         except Exception:
             _logger.exception("on_exit of module %s failed", self.module.id)
 
-    def _judge(self, run: _Run, reason: str) -> float | None:
+    def _judge(self, run: _Run, ending: Ending) -> float | None:
         """Set what a module is after its process ended; seconds until the next launch, if any."""
+        reason = ending.reason
         if self._stop.is_set():
             self._become(ModuleStatus.STOPPING, pid=None, instance_id=None, reason=reason)
             return None
         policy = self._around.timing.restarts
         is_stable = self._around.timing.clock() - run.since_s >= policy.stable_after_s
         self._failures = 1 if is_stable else self._failures + 1
-        if self._failures >= policy.max_failures:
-            reason = f"crashed {self._failures} times in a row; the last time: {reason}"
-            self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
-            self._note(f"{reason}. It is left alone until it is started again", "error")
+        goes_safe = self._safe_mode.judge(ending, self._was_ready)
+        if self._failures >= policy.max_failures and not goes_safe:
+            self._give_up(reason)
             return None
         pause_s = policy.pause_s(self._failures)
         restarts = self.state.restarts + 1
         self._become(
             ModuleStatus.RESTARTING, pid=None, instance_id=None, restarts=restarts, reason=reason
         )
-        self._note(f"crashed: {reason}; launched again in {pause_s:g} s", "error")
+        how = "once more, in safe mode," if goes_safe else "again"
+        self._note(f"crashed: {reason}; launched {how} in {pause_s:g} s", "error")
         return pause_s
+
+    def _give_up(self, reason: str) -> None:
+        reason = f"crashed {self._failures} times in a row; the last time: {reason}"
+        self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
+        self._note(f"{reason}. It is left alone until it is started again", "error")
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not through a stop."""

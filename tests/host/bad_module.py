@@ -51,6 +51,37 @@ def ready(**more: Any) -> None:
     tell(state="ready", slots=1, **more)
 
 
+def is_safe() -> bool:
+    return os.environ.get("CPAI_MODULE_SAFE_MODE") == "true"
+
+
+def serves_in_safe_mode() -> None:
+    """It says what it gave up, and why as it was told, and answers every command."""
+    reason = os.environ["CPAI_MODULE_SAFE_MODE_REASON"]
+    ready(safeMode={"gaveUp": ["speed"], "reason": reason, "remedy": "run ./mend.sh"})
+    while True:
+        work = take()
+        item = {"commandId": work["reqid"], "attempt": work["attempt"], "offset": 0}
+        item |= {"text": "here I am", "result": {"success": True}}
+        body = json.dumps({"commands": [item]}).encode()
+        call("POST", f"/v1/modules/{MODULE}/progress", body)
+
+
+def dies_in_its_test() -> None:
+    tell(state="loading")
+    tell(state="testing")
+    if is_safe():
+        serves_in_safe_mode()
+    os.kill(os.getpid(), signal.SIGILL)
+
+
+def hangs_in_its_test() -> None:
+    while not is_safe():
+        tell(state="testing")
+        time.sleep(0.05)
+    serves_in_safe_mode()
+
+
 def exits() -> None:
     sys.exit("the device is on fire")
 

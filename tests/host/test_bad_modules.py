@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -117,6 +118,41 @@ async def test_one_that_never_speaks(tmp_path: Path) -> None:
         assert words in (await bad.ended(waiting))["error"]
         code, body = await bad.call("POST", "/v1/bad/do")
         assert code == 503 and words in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("dies_in_its_test", "killed by SIGILL (signal 4): a build for another kind of CPU"),
+        ("hangs_in_its_test", "its self-test has not ended within 0.5 s (MaxTestSecs)"),
+    ],
+)
+async def test_one_that_serves_in_safe_mode_only(tmp_path: Path, how: str, words: str) -> None:
+    async with running(tmp_path, how, MaxTestSecs=0.5) as bad:
+        ended = await bad.ended(await bad.start())  # posted before anybody knew
+        assert (ended["state"], ended["reply"]) == ("completed", "here I am")
+        status = await bad.module()
+        reason = f"its usual launch failed: {words}"
+        told = {"gaveUp": ["speed"], "reason": reason, "remedy": "run ./mend.sh"}
+        assert (status["status"], status["restarts"]) == ("Started", 1)
+        assert status["safeMode"] == told == status["statusData"]["safeMode"]
+        assert [one["safeMode"] for one in status["instances"]] == [told]
+        assert f"started (safe mode): {reason}" in bad.entries()
+        printed = await llamachat_status(bad.url)
+        assert "Started (safe mode)" in printed and reason in printed and "./mend.sh" in printed
+        await bad.host.supervisor.restart("Bad")
+        await bad.until(lambda status: status["restarts"] == 2)  # anew in the usual way
+
+
+async def llamachat_status(url: str) -> str:
+    """What the command prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "host", "status", "--url", url),
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return out.decode()
 
 
 async def test_one_that_freezes(tmp_path: Path) -> None:

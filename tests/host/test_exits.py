@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from host.processes.exits import FreeMemory, describe_exit, free_memory_bytes
+from host.processes.exits import FreeMemory, describe_exit, free_memory_bytes, is_fault
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,21 @@ from host.processes.exits import FreeMemory, describe_exit, free_memory_bytes
 )
 def test_exit_codes(returncode: int, text: str) -> None:
     assert describe_exit(returncode, [], 0) == text
+
+
+@pytest.mark.parametrize("returncode", [0, 1, 139, 0xC000013A, -250])
+def test_what_is_no_fault(returncode: int) -> None:
+    assert not is_fault(returncode), "an exit code, Ctrl-C on Windows, no known signal"
+
+
+def test_an_exception_of_windows_is_a_fault() -> None:
+    assert is_fault(0xC0000005) and is_fault(0xC000001D)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_signals_that_are_faults() -> None:
+    assert all(is_fault(-number) for number in (4, 5, 6, 7, 8, 9, 11))
+    assert not any(is_fault(-number) for number in (1, 2, 3, 10, 13, 15)), "somebody's wish"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")

@@ -16,7 +16,7 @@ from host.processes.liveness import MOST_FAULTS, Liveness, Sign, SilenceLimits
 from host.processes.supervisor import ModuleStatus, StopLadder
 from host.work.faults import Faults
 
-LIMITS = SilenceLimits(silent_s=15, slow_s=60, stalled_s=300, start_s=0)
+LIMITS = SilenceLimits(silent_s=15, slow_s=60, stalled_s=300, start_s=0, test_s=100)
 READY = Sign(is_ready=True)
 SILENT = "it lives but has not spoken for 15 s"
 
@@ -50,6 +50,14 @@ def test_a_limit_for_the_first_word() -> None:
     assert watched.look(1) == [
         "it lives but has not spoken since its launch 20 s ago (MaxStartSecs)"
     ]
+
+
+def test_a_limit_for_the_self_test() -> None:
+    watched, testing = Watched(), Sign(state="testing")
+    assert watched.look(500, Sign(state="loading")) == []
+    assert watched.look(98, testing) == []
+    assert watched.look(1, testing) == ["its self-test has not ended within 100 s (MaxTestSecs)"]
+    assert watched.look(500, READY) == []
 
 
 def test_silence_after_the_first_word() -> None:

@@ -54,6 +54,15 @@ def test_what_a_host_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ModuleOptions.base_api_url == "http://10.0.0.1:5/v1/"
 
 
+def test_safe_mode_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not ModuleOptions.safe_mode
+    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "true")
+    assert ModuleOptions.safe_mode
+    assert ModuleOptions.safe_mode_reason == "it was asked for by CPAI_MODULE_SAFE_MODE"
+    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE_REASON", "killed by SIGSEGV")
+    assert ModuleOptions.safe_mode_reason == "killed by SIGSEGV"
+
+
 def test_nonsense_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CPAI_PORT", "CPAI_MODULE_PARALLELISM", "CPAI_LOG_VERBOSITY"):
         monkeypatch.setenv(name, "lots")
