@@ -19,6 +19,7 @@ from llama_chat import LlamaChat, engine_loader
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
 from load_errors import ModelLoadError
 from model_choice import HOW_TO_RETURN, choose_model
+from safe_mode import SafeMode, go_safe, reason_for_safe_mode, remedy_for
 
 from sdk import (
     JSON,
@@ -43,7 +44,10 @@ class LlamaChat_adapter(ModuleRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        self.parallelism = self._sequences()
+        self._safe_mode_reason = reason_for_safe_mode(os.environ)
+        self._usual_sequences = self._sequences()
+        self.parallelism = 1 if self._safe_mode_reason else self._usual_sequences
+        self.safe_mode: SafeMode | None = None
         self.llama_chat: LlamaChat | None = None
         self.load_error: ModelLoadError | None = None
         self.load_percent = 0
@@ -51,6 +55,8 @@ class LlamaChat_adapter(ModuleRunner):
     def initialise(self) -> None:
         """Load the model. Raises where there is none to load: the host shows the reason."""
         options = self._engine_options()
+        if self._safe_mode_reason:
+            options = self._go_safe(options, self._safe_mode_reason)
         try:
             source = choose_model(os.environ, MODULE_PATH)
             self.llama_chat = LlamaChat(
@@ -73,15 +79,31 @@ class LlamaChat_adapter(ModuleRunner):
         if wanted.isdigit() and int(wanted):
             return min(int(wanted), MOST_SEQUENCES)
         try:
-            from llama_engine.loading import default_sequences, has_gpu
+            from llama_engine.loading import default_sequences
         except (ImportError, OSError, RuntimeError):
             return 1  # loading will say what is missing
-        return default_sequences(has_gpu(self.enable_GPU))
+        return default_sequences(self._has_gpu())
+
+    def _has_gpu(self) -> bool:
+        """Whether there is one for this module, and llama.cpp can use it."""
+        try:
+            from llama_engine.loading import has_gpu
+        except (ImportError, OSError, RuntimeError):
+            return False
+        return has_gpu(self.enable_GPU)
+
+    def _go_safe(self, options: EngineOptions, reason: str) -> EngineOptions:
+        """The options of safe mode; says in log and status what they give up, and why."""
+        options, gave_up = go_safe(options, has_gpu=self._has_gpu())
+        self.safe_mode = SafeMode(gave_up, reason, remedy_for(reason, MODULE_PATH))
+        told = {"message": str(self.safe_mode), "loglevel": "warning"}
+        self.log(LogMethod.Info | LogMethod.Server, told)
+        return options
 
     def _engine_options(self) -> EngineOptions:
         options = engine_options(os.environ, MODULE_PATH)
         gpu_layers = options.gpu_layers if self.enable_GPU else 0
-        return replace(options, sequences=self.parallelism, gpu_layers=gpu_layers)
+        return replace(options, sequences=self._usual_sequences, gpu_layers=gpu_layers)
 
     def _on_load_progress(self, share: float) -> bool:
         self.load_percent = int(100 * share)
@@ -104,6 +126,7 @@ class LlamaChat_adapter(ModuleRunner):
             "modelFile": chat.source.filename if chat else None,
             "loadPercent": self.load_percent,
             "loadError": str(self.load_error) if self.load_error else None,
+            "safeMode": self.safe_mode.as_status() if self.safe_mode else None,
             "loadErrorReason": self.load_error.reason.value if self.load_error else None,
         }
         if chat and chat.header and chat.facts:

@@ -27,6 +27,7 @@ from host.settings import load_settings
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="about signals")
 
 SCRIPT = Path(__file__).with_name("bad_module.py")
+ROOT = Path(__file__).resolve().parents[2]
 TIMING = Timing(
     restarts=RestartPolicy(max_failures=2, first_pause_s=0.01), silent_s=1.0, look_every_s=0.05
 )
@@ -148,7 +149,7 @@ async def llamachat_status(url: str) -> str:
     """What the command prints."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "host", "status", "--url", url),
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()

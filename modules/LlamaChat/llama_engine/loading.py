@@ -147,6 +147,10 @@ def _load_model(
 ) -> Model:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers
+    no_devices = (ctypes.c_void_p * 1)()  # a list that ends at once
+    if not options.gpu_layers:  # else a GPU would still compute large batches
+        params.devices = ctypes.addressof(no_devices)
+    params.use_extra_bufts = options.extra_buffers
     params.main_gpu = options.main_gpu
     params.split_mode = SPLIT_MODES[options.split_mode]
     shares = (ctypes.c_float * llama_cpp.llama_max_devices())(*options.tensor_split)

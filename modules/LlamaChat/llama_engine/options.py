@@ -44,8 +44,9 @@ class EngineOptions:
     gaps between a reply's tokens are `gap_stretch` times as long on average.
 
     `full_window_cache` keeps what a sliding window has passed, so that prefixes can be cut
-    anywhere, for more memory. `memory_cache_bytes` -1 is a tenth of what is free, 2 GiB at most;
-    without a `disk_cache_directory` nothing is kept on disk.
+    anywhere, for more memory. `extra_buffers` lets llama.cpp repack weights for its fastest CPU
+    kernels. With `gpu_layers` 0 no GPU is used at all. `memory_cache_bytes` -1 is a tenth of what
+    is free, 2 GiB at most; without a `disk_cache_directory` nothing is kept on disk.
     """
 
     sequences: int = 0
@@ -62,6 +63,7 @@ class EngineOptions:
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
     split_mode: str = "layer"
+    extra_buffers: bool = True
     flash_attention: str = "auto"
     key_cache_type: str = "f16"
     value_cache_type: str = "f16"

@@ -1,0 +1,92 @@
+"""Safe mode: the model is loaded without what a broken build or driver is likely to die of.
+
+Invariant: `go_safe` only takes away; a setting that is smaller than safe mode's own stays as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llama_engine.options import CACHE_TYPES, EngineOptions
+
+MARK = "CPAI_MODULE_SAFE_MODE"
+REASON = "CPAI_MODULE_SAFE_MODE_REASON"
+CONTEXT_TOKENS = 2048
+"""Of the context in safe mode, prompt and reply together."""
+_MEMORY_KILL = "SIGKILL"
+
+
+@dataclass(frozen=True)
+class SafeMode:
+    """What was given up, why, and what repairs it; in words."""
+
+    gave_up: tuple[str, ...]
+    reason: str
+    remedy: str
+
+    def as_status(self) -> dict[str, Any]:
+        """For the module's status; its host shows it wherever it shows the module."""
+        return {"gaveUp": list(self.gave_up), "reason": self.reason, "remedy": self.remedy}
+
+    def __str__(self) -> str:
+        return f"Safe mode, without {', '.join(self.gave_up)}: {self.reason}. {self.remedy}"
+
+
+def reason_for_safe_mode(environment: Mapping[str, str]) -> str:
+    """Why this process is to be in safe mode; empty where it is not. The host decides."""
+    if environment.get(MARK, "").lower() != "true":
+        return ""
+    return environment.get(REASON) or f"{MARK} asks for it"
+
+
+def go_safe(options: EngineOptions, *, has_gpu: bool) -> tuple[EngineOptions, tuple[str, ...]]:
+    """The options of safe mode, and what they give up of those given."""
+    longest = options.context_tokens or options.total_tokens or CONTEXT_TOKENS + 1
+    is_packed = CACHE_TYPES[options.value_cache_type][1] < 2
+    given_up = {
+        "extra buffer types": options.extra_buffers,
+        "flash attention": options.flash_attention != "off",
+        "the packed value cache, which needs flash attention": is_packed,
+        "the GPU": has_gpu and options.gpu_layers != 0,
+        "several replies at once": options.sequences != 1,
+        f"a context of more than {CONTEXT_TOKENS} tokens": longest > CONTEXT_TOKENS,
+    }
+    safe = replace(
+        options,
+        extra_buffers=False,
+        flash_attention="off",
+        value_cache_type="f16" if is_packed else options.value_cache_type,
+        gpu_layers=0,
+        sequences=1,
+        context_tokens=min(options.context_tokens, CONTEXT_TOKENS),
+        total_tokens=min(options.total_tokens or CONTEXT_TOKENS, CONTEXT_TOKENS),
+    )
+    return safe, tuple(what for what, is_given_up in given_up.items() if is_given_up)
+
+
+def remedy_for(reason: str, module_path: Path) -> str:
+    """What somebody who reads the reason is to do about it."""
+    if MARK in reason:
+        return f"Unset {MARK} and start the module again to leave it"
+    if _MEMORY_KILL in reason:
+        return (
+            "Free memory, or choose a smaller model or CPAI_MODULE_LLAMA_CONTEXT_TOKENS, and start "
+            "the module again. `llamachat doctor` says what fits"
+        )
+    return (
+        f"{_install_command(module_path)}: it proves the build of llama.cpp and replaces one that "
+        "fails. Then start the module again. `llamachat doctor` says more"
+    )
+
+
+def _install_command(module_path: Path) -> str:
+    """How whoever has this module installs it: in a checkout, or where another host put it."""
+    root = module_path.parent.parent
+    script = "install.bat" if sys.platform == "win32" else "install.sh"
+    if (root / script).is_file():
+        return f"Run {script if sys.platform == 'win32' else './' + script} in {root}"
+    return "Install the module again"
