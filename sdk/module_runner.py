@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import aiohttp
 
@@ -124,6 +124,16 @@ class ModuleRunner:
         from sdk.process_life import run_as_process
 
         run_as_process(self, sys.argv[1:])
+
+    def give_up(self, reason: str) -> NoReturn:
+        """Ends the process at once, with exit code 1, for a fault that only a new one is rid of.
+        From any thread. The host launches the module again, and gives it what this process had,
+        unless some of its text was shown."""
+        from sdk.process_life import end_now
+
+        self.logger.flush_to_console()
+        logger.critical("giving up: %s", reason)
+        end_now(1)
 
     def log(self, method: LogMethod, data: Mapping[str, Any]) -> None:
         """Logs `data["message"]` with `loglevel`, `label`, `filename`, ... From any thread."""

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sdk.errors import describe
 from sdk.module_logging import LogVerbosity
@@ -80,7 +80,7 @@ def arm_watchdog() -> None:
     timer.start()
 
 
-def end_now(exit_code: int) -> None:
+def end_now(exit_code: int) -> NoReturn:
     """Leaves at once, with what was written to the console flushed."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

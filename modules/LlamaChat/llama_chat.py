@@ -35,9 +35,12 @@ BackendLoader = Callable[[Path], tuple[ChatBackend, GgufHeader]]
 
 
 def engine_loader(
-    options: EngineOptions, progress: Callable[[float], bool] | None = None
+    options: EngineOptions,
+    progress: Callable[[float], bool] | None = None,
+    on_death: Callable[[], None] | None = None,
 ) -> BackendLoader:
-    """The usual backend: the engine. `progress` is called with 0.0 to 1.0 while it loads.
+    """The usual backend: the engine. `progress` is called with 0.0 to 1.0 while it loads,
+    `on_death` should it end by itself.
 
     llama.cpp's library is imported when it is needed, so that its absence is a reason like others.
     """
@@ -50,7 +53,7 @@ def engine_loader(
                 LoadReason.NO_LIBRARY,
                 f"llama-cpp-python cannot be used: {ex}. Run the install script again",
             ) from ex
-        return load_chat(path, options, progress)
+        return load_chat(path, options, progress, on_death)
 
     return load
 

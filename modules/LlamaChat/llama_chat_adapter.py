@@ -65,7 +65,7 @@ class LlamaChat_adapter(ModuleRunner):
                 filename=source.filename,
                 model_dir=source.directory,
                 verbose=self.log_verbosity is LogVerbosity.Loud,
-                loader=engine_loader(options, self._on_load_progress),
+                loader=engine_loader(options, self._on_load_progress, self._engine_has_died),
             )
             self.llama_chat.load()
         except ModelLoadError as ex:
@@ -108,6 +108,10 @@ class LlamaChat_adapter(ModuleRunner):
     def _on_load_progress(self, share: float) -> bool:
         self.load_percent = int(100 * share)
         return True
+
+    def _engine_has_died(self) -> None:
+        """What it had is not answered: the host gives that to the next process."""
+        self.give_up("the engine's thread has ended")
 
     def process(self, data: RequestData) -> JSON | LongProcess:
         """Check the request; the reply itself is made in the background."""

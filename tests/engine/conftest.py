@@ -16,7 +16,7 @@ for folder in (ROOT / "modules" / "LlamaChat", ROOT / "bench"):
         sys.path.insert(0, str(folder))
 
 from engine_helpers import MakeEngine  # noqa: E402
-from llama_engine.engine import Engine  # noqa: E402
+from llama_engine.engine import Engine, OnDeath  # noqa: E402
 from llama_engine.loading import load_engine  # noqa: E402
 from llama_engine.options import EngineOptions  # noqa: E402
 from make_model import make_model  # noqa: E402
@@ -50,8 +50,9 @@ def make_engine(tiny_model: Path) -> Iterator[MakeEngine]:
     """Start an engine on the tiny model, or another; all are stopped at the end."""
     engines: list[Engine] = []
 
-    def make(path: Path | None = None, **options: Any) -> Engine:
-        loaded = load_engine(path or tiny_model, replace(SMALL, **options))
+    def make(path: Path | None = None, on_death: OnDeath | None = None, **options: Any) -> Engine:
+        own = replace(SMALL, **options)
+        loaded = load_engine(path or tiny_model, own, on_death=on_death)
         loaded.engine.start()
         engines.append(loaded.engine)
         return loaded.engine

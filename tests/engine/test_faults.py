@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
-from engine_helpers import ask, assert_same, collect, prompt, wait_for_text
+from engine_helpers import MakeEngine, ask, assert_same, collect, prompt, wait_for_text
 from llama_engine.context import Batch, Context
 from llama_engine.engine import Engine
-from llama_engine.errors import GenerationError
+from llama_engine.errors import EngineStoppedError, GenerationError
 
 Decode = Callable[[Context, Batch], int]
 Fault = Callable[[Batch, Context, Decode], int]
@@ -103,3 +104,30 @@ def test_a_cache_that_is_full_for_one_alone_ends_it(
     decode_with(lambda batch, context, real: 1)
     with pytest.raises(GenerationError, match="No room in the KV cache"):
         ask(engine, prompt(engine, 20), 5).result()
+
+
+def test_the_death_of_its_thread_is_told_before_its_end(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    has_died = threading.Event()
+    engine = make_engine(on_death=lambda: told.append(has_died.is_set()))
+    collect(ask(engine, [300], 1))
+
+    def end(self: Context, batch: Batch) -> int:
+        raise SystemExit
+
+    monkeypatch.setattr(Context, "decode", end)
+    generation = ask(engine, [300, 301], 5)
+    collect(generation)
+    has_died.set()
+    assert told == [False], "before any generation was ended"
+    with pytest.raises(EngineStoppedError):
+        ask(engine, [300], 1)
+
+
+def test_a_stop_is_no_death(make_engine: MakeEngine) -> None:
+    told: list[bool] = []
+    engine = make_engine(on_death=lambda: told.append(True))
+    assert engine.stop()
+    assert told == []

@@ -1,5 +1,5 @@
 """A build of llama.cpp that dies in its first decode: the module serves all the same, says what it
-gave up for that, and is itself again after the repair."""
+gave up for that, and is itself again after the repair. And an engine that dies later."""
 
 from __future__ import annotations
 
@@ -55,3 +55,20 @@ async def test_a_broken_build_serves_in_safe_mode_until_it_is_repaired(
     module = await module_of(chat)
     assert (module["status"], module["restarts"], module["safeMode"]) == ("Started", 1, None)
     assert module["statusData"]["engine"]["sequences"] > 1
+
+
+async def test_a_dead_engine_thread_ends_the_process_and_the_next_one_replies(
+    launch: Any, tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    chat: Chat = await launch(PYTHONPATH=str(BROKEN_BUILD), BROKEN_BUILD=str(build))
+    ask = {"prompt": "What can you do?", "temperature": 0}
+    reply = await answered(chat, await chat.begin(**ask))
+    pid = (await module_of(chat))["pid"]
+    build.write_text("end of the thread", encoding="utf-8")
+    assert await answered(chat, await chat.begin(**ask)) == reply, "from the next process"
+    module = await module_of(chat)
+    assert module["pid"] != pid and module["restarts"] == 1
+    assert module["safeMode"] is None, "it was ready: that was no fault of the build"
+    log = [entry.entry for entry in chat.host.log.list(0, 1_000)]
+    assert any("giving up: the engine's thread has ended" in one for one in log)

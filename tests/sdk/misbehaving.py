@@ -39,6 +39,9 @@ class Misbehaving(ModuleRunner):
         while True:
             time.sleep(60)  # noqa: ASYNC251 - the misbehaviour
 
+    def lose_heart(self, data: RequestData, command: RunningCommand) -> None:
+        self.give_up("the device is lost")
+
     def die(self, data: RequestData, command: RunningCommand) -> None:
         os._exit(3)
 

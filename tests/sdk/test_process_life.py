@@ -72,6 +72,16 @@ async def test_the_end_reports_what_ran(host: FakeHost, launch: Launch, way: str
     assert goodbye["state"] == "stopped" and goodbye["commands"] == []
 
 
+async def test_one_that_gives_up_leaves_what_it_has_to_its_host(
+    host: FakeHost, launch: Launch
+) -> None:
+    module = await launch()
+    running, last = await begun(host, "obey"), host.post("lose-heart")
+    exit_code, stderr = await module.end()
+    assert exit_code == 1 and "giving up: the device is lost" in stderr
+    assert running.result is None and last.result is None
+
+
 @pytest.mark.parametrize("command_name", ["get-stuck", "block-loop"])
 async def test_the_end_comes_whatever_the_module_does(
     host: FakeHost, launch: Launch, command_name: str

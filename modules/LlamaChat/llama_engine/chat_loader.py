@@ -11,18 +11,23 @@ from gguf_header import GgufHeader
 from llama_prompt import PromptTemplate
 
 from llama_engine.chat import EngineChat
+from llama_engine.engine import OnDeath
 from llama_engine.loading import LoadedEngine, LoadProgress, load_engine
 from llama_engine.options import EngineOptions
 
 
 def load_chat(
-    path: Path, options: EngineOptions, progress: LoadProgress | None = None
+    path: Path,
+    options: EngineOptions,
+    progress: LoadProgress | None = None,
+    on_death: OnDeath | None = None,
 ) -> tuple[EngineChat, GgufHeader]:
     """Load a file and start its engine. Raises ModelLoadError, ParameterError.
 
-    `progress` is called with 0.0 to 1.0 while weights are read.
+    `progress` is called with 0.0 to 1.0 while weights are read, `on_death` should the engine's
+    thread end by itself.
     """
-    loaded = load_engine(path, options, progress)
+    loaded = load_engine(path, options, progress, on_death)
     loaded.engine.start()
     return chat_over(loaded), loaded.facts.header
 

@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from llama_engine.admission import Admission
@@ -39,13 +39,17 @@ logger = logging.getLogger(__name__)
 _STOP_TIMEOUT_S = 30.0
 _WARM_UP_TOKENS = 16
 
+OnDeath = Callable[[], None]
+"""May end the process: an engine whose thread is dead takes no requests any more."""
+
 
 class Engine:
     """Generates for any number of requests, as many at a time as the context has sequences.
 
     `context_tokens` is the most that one sequence may hold, prompt and reply. `threads` is how many
     the context has where the engine may use less of them, 0 where that is fixed. The engine owns
-    the context and the model from `start()` on and frees them at its end.
+    the context and the model from `start()` on and frees them at its end. `on_death` is called,
+    on its thread, should that end although nobody stopped it, before anything else is told.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Engine:
         context_tokens: int,
         disk: DiskCache | None = None,
         threads: int = 0,
+        on_death: OnDeath | None = None,
     ) -> None:
         self.model = context.model
         self.context_tokens = min(context_tokens, context.sequence_tokens)
@@ -72,6 +77,7 @@ class Engine:
         self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
         self._candidates = Candidates(context.model.vocab_tokens)
         self._threads = ThreadChoice(threads) if threads else None
+        self._on_death = on_death
         self._ended: list[Generation] = []
         """Whose last events are not handed out yet."""
         self._has_work = False
@@ -133,10 +139,6 @@ class Engine:
         return not self._thread.is_alive()
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    @property
     def running(self) -> int:
         """Sequences in slots; a snapshot for people."""
         return len(self._admission.running)
@@ -154,7 +156,11 @@ class Engine:
             while not self._is_stopping:
                 self._receive()
                 self._has_work = self._guarded_step()
+        except BaseException:  # whatever it is, it ends no other thread
+            logger.critical("The engine's thread ends", exc_info=True)
         finally:
+            if self._on_death is not None and not self._is_stopping:
+                self._on_death()
             self._close()
 
     def _warm_up(self) -> None:

@@ -23,7 +23,7 @@ from load_errors import LoadReason, ModelLoadError
 
 from llama_engine.context import Context
 from llama_engine.disk_cache import DiskCache, fingerprint
-from llama_engine.engine import Engine
+from llama_engine.engine import Engine, OnDeath
 from llama_engine.facts import EngineFacts
 from llama_engine.limits import (
     COMPUTE_BYTES,
@@ -53,7 +53,10 @@ class LoadedEngine:
 
 
 def load_engine(
-    path: Path, options: EngineOptions, progress: LoadProgress | None = None
+    path: Path,
+    options: EngineOptions,
+    progress: LoadProgress | None = None,
+    on_death: OnDeath | None = None,
 ) -> LoadedEngine:
     """Load weights, open a context, and set up an engine over them. Blocks for as long.
 
@@ -89,6 +92,7 @@ def load_engine(
         plan.sequence_tokens,
         disk,
         threads=threads if _may_choose_threads(options, device) else 0,
+        on_death=on_death,
     )
     return LoadedEngine(engine, facts)
 
