@@ -72,6 +72,7 @@ class LlamaChat_adapter(ModuleRunner):
             self.load_error = ModelLoadError(ex.reason, f"{ex}. {HOW_TO_RETURN}", ex.path)
             raise self.load_error from ex
         self._tell_device(self.llama_chat)
+        self._tell_safe_mode(self.llama_chat)
 
     def _sequences(self) -> int:
         """How many replies are generated at once: as set, else what suits the device."""
@@ -93,11 +94,9 @@ class LlamaChat_adapter(ModuleRunner):
         return has_gpu(self.enable_GPU)
 
     def _go_safe(self, options: EngineOptions, reason: str) -> EngineOptions:
-        """The options of safe mode; says in log and status what they give up, and why."""
+        """The options of safe mode; the status says what they give up, and why."""
         options, gave_up = go_safe(options, has_gpu=self._has_gpu())
         self.safe_mode = SafeMode(gave_up, reason, remedy_for(reason, MODULE_PATH))
-        told = {"message": str(self.safe_mode), "loglevel": "warning"}
-        self.log(LogMethod.Info | LogMethod.Server, told)
         return options
 
     def _engine_options(self) -> EngineOptions:
@@ -177,6 +176,13 @@ class LlamaChat_adapter(ModuleRunner):
         on = f"{facts.device} {facts.library}".strip()
         message = f"Using {chat.model_path} on {on}, context of {facts.context_tokens} tokens"
         self.log(LogMethod.Info | LogMethod.Server, {"message": message, "loglevel": "information"})
+
+    def _tell_safe_mode(self, chat: LlamaChat) -> None:
+        if self.safe_mode is None or chat.header is None:
+            return
+        self.safe_mode = self.safe_mode.with_model(chat.header.context_tokens)
+        told = {"message": str(self.safe_mode), "loglevel": "warning"}
+        self.log(LogMethod.Info | LogMethod.Server, told)
 
 
 if __name__ == "__main__":

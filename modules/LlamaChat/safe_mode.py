@@ -17,6 +17,7 @@ MARK = "CPAI_MODULE_SAFE_MODE"
 REASON = "CPAI_MODULE_SAFE_MODE_REASON"
 CONTEXT_TOKENS = 2048
 """Of the context in safe mode, prompt and reply together."""
+_LONG_CONTEXT = f"a context of more than {CONTEXT_TOKENS} tokens"
 _MEMORY_KILL = "SIGKILL"
 
 
@@ -27,6 +28,12 @@ class SafeMode:
     gave_up: tuple[str, ...]
     reason: str
     remedy: str
+
+    def with_model(self, context_tokens: int) -> SafeMode:
+        """The same for a model whose own context is that long: a short one lost nothing of it."""
+        if context_tokens > CONTEXT_TOKENS:
+            return self
+        return replace(self, gave_up=tuple(one for one in self.gave_up if one != _LONG_CONTEXT))
 
     def as_status(self) -> dict[str, Any]:
         """For the module's status; its host shows it wherever it shows the module."""
@@ -53,7 +60,7 @@ def go_safe(options: EngineOptions, *, has_gpu: bool) -> tuple[EngineOptions, tu
         "the packed value cache, which needs flash attention": is_packed,
         "the GPU": has_gpu and options.gpu_layers != 0,
         "several replies at once": options.sequences != 1,
-        f"a context of more than {CONTEXT_TOKENS} tokens": longest > CONTEXT_TOKENS,
+        _LONG_CONTEXT: longest > CONTEXT_TOKENS,
     }
     safe = replace(
         options,
@@ -71,22 +78,21 @@ def go_safe(options: EngineOptions, *, has_gpu: bool) -> tuple[EngineOptions, tu
 def remedy_for(reason: str, module_path: Path) -> str:
     """What somebody who reads the reason is to do about it."""
     if MARK in reason:
-        return f"Unset {MARK} and start the module again to leave it"
+        return f"Unset {MARK} and start llamachat again to leave it"
     if _MEMORY_KILL in reason:
         return (
             "Free memory, or choose a smaller model or CPAI_MODULE_LLAMA_CONTEXT_TOKENS, and start "
-            "the module again. `llamachat doctor` says what fits"
+            "llamachat again. `llamachat doctor` says what fits"
         )
     return (
         f"{_install_command(module_path)}: it proves the build of llama.cpp and replaces one that "
-        "fails. Then start the module again. `llamachat doctor` says more"
+        "fails. Then start llamachat again. `llamachat doctor` says more"
     )
 
 
 def _install_command(module_path: Path) -> str:
     """How whoever has this module installs it: in a checkout, or where another host put it."""
     root = module_path.parent.parent
-    script = "install.bat" if sys.platform == "win32" else "install.sh"
-    if (root / script).is_file():
-        return f"Run {script if sys.platform == 'win32' else './' + script} in {root}"
-    return "Install the module again"
+    is_windows = sys.platform == "win32"
+    script, command = ("install.bat",) * 2 if is_windows else ("install.sh", "./install.sh")
+    return f"Run {command} in {root}" if (root / script).is_file() else "Install the module again"

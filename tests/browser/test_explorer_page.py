@@ -37,6 +37,26 @@ def test_a_module_says_how_it_is(page: Page, stand_in: StandIn) -> None:
     expect(page.locator("#notice")).to_contain_text("This module has no page of its own")
 
 
+def test_safe_mode_is_said_with_its_reason_and_its_remedy(page: Page, stand_in: StandIn) -> None:
+    told = {"gaveUp": ["flash attention", "the GPU"], "reason": "it died", "remedy": "Run ./mend"}
+    instance = {"machine": "box", "status": "Started", "safeMode": told}
+    chat = stand_in.status_of("LlamaChat")
+    chat.update(status="Started", statusData={"state": "ready"}, safeMode=told)
+    chat["instances"] = [instance]
+    open_module(page, stand_in.base_url, "LlamaChat")
+    pill = page.locator(".module", has_text="LlamaChat").locator(".pill")
+    expect(pill).to_have_text("Started (safe mode)")
+    expect(pill).to_have_attribute("data-tone", "wait")
+    expect(page.locator("#notice-title")).to_have_text("LlamaChat: started (safe mode)")
+    expect(page.locator("#notice-text")).to_have_text("It died.\nRun ./mend.")
+    page.locator("#facts summary").click()
+    expect(page.locator(".facts-list")).to_contain_text("flash attention, the GPU")
+    expect(page.locator(".facts-table")).to_contain_text("Started (safe mode)")
+    chat.update(safeMode=None)
+    expect(pill).to_have_text("Ready")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
 def test_markup_in_a_reason_is_text(page: Page, stand_in: StandIn) -> None:
     reason = "<img src=x onerror=alert(1)>"
     stand_in.status_of("LlamaChat").update(status="Crashed", reason=reason)

@@ -24,7 +24,7 @@ export class ModuleFacts {
     if (!entry) return;
     this.#openWhenItTurnsBad(entry.moduleId, described.tone);
     setText(this.#line, lineOf(entry, described, queue));
-    const parts = [factList(queue), instanceTable(entry.instances ?? []), logList(logLines)];
+    const parts = [factList(entry, queue), instanceTable(entry.instances ?? []), logList(logLines)];
     const fresh = document.createElement("div");
     fresh.append(...parts.filter((part) => part !== null));
     if (fresh.innerHTML !== this.#body.innerHTML) this.#body.replaceChildren(...fresh.children);
@@ -54,8 +54,9 @@ function lineOf(entry, described, queue) {
   return parts.join(" · ");
 }
 
-function factList(queue) {
+function factList(entry, queue) {
   const facts = [
+    ["Given up in safe mode", (entry.safeMode?.gaveUp ?? []).join(", ")],
     ["Ended so far", queue ? endsOf(queue) : ""],
     ["A command runs", typeof queue?.meanRunMs === "number" ? `${(queue.meanRunMs / 1000).toFixed(1)} s on average` : ""],
   ];
@@ -86,7 +87,8 @@ function instanceTable(instances) {
     const row = body.insertRow();
     row.title = [instance.instanceId, instance.pid ? `process ${instance.pid}` : ""].filter(Boolean).join(", ");
     const busy = typeof instance.slots === "number" ? `${instance.busy ?? 0} of ${instance.slots}` : "";
-    const state = [instance.status, instance.reason].filter(Boolean).join(": ");
+    const status = instance.safeMode ? `${instance.status} (safe mode)` : instance.status;
+    const state = [status, instance.reason].filter(Boolean).join(": ");
     for (const text of [instance.machine ?? "", state, busy, timeOf(instance.lastSeen)]) row.insertCell().textContent = text;
   }
   const scroller = element("div", "facts-scroll");

@@ -23,8 +23,21 @@ export function describeModule(entry) {
   } else if (entry.status === "Started" && data.state === "ready") {
     label = "Ready";
   }
+  if (tone === "good" && entry.safeMode) {
+    return { label: "Started (safe mode)", tone: "wait", reason: safeModeReason(entry.safeMode) };
+  }
   const told = tone === "good" ? "" : entry.reason || data.error || "";
   return { label, tone, reason: told || reason };
+}
+
+// Why it is in safe mode, and on a line of its own what repairs it.
+function safeModeReason({ reason, remedy }) {
+  return [reason, remedy].filter(Boolean).map(sentence).join("\n");
+}
+
+function sentence(text) {
+  const words = String(text);
+  return words.charAt(0).toUpperCase() + words.slice(1) + (words.endsWith(".") ? "" : ".");
 }
 
 function describeDetail(entry) {

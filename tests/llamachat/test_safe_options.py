@@ -59,6 +59,12 @@ def test_a_packed_value_cache_needs_flash_attention() -> None:
     assert "the packed value cache, which needs flash attention" in gave_up
 
 
+def test_a_model_of_a_short_context_lost_nothing_of_it() -> None:
+    told = SafeMode(("the GPU", LONG), "why", "how")
+    assert told.with_model(2048).gave_up == ("the GPU",)
+    assert told.with_model(4096) == told
+
+
 def test_the_host_says_when_and_why() -> None:
     assert reason_for_safe_mode({}) == ""
     assert reason_for_safe_mode({"CPAI_MODULE_SAFE_MODE": "false"}) == ""
@@ -91,7 +97,7 @@ def test_the_module_answers_and_says_what_it_gave_up(
     assert adapter.parallelism == 1 == status["engine"]["sequences"]
     assert status["engine"]["totalTokens"] == 2048
     told = status["safeMode"]
-    assert told["gaveUp"][:2] == ["extra buffer types", "flash attention"]
+    assert told["gaveUp"] == ["extra buffer types", "flash attention", "several replies at once"]
     assert (told["reason"], told["remedy"]) == (KILLED, remedy_for(KILLED, module_path))
     shown = str(SafeMode(tuple(told["gaveUp"]), told["reason"], told["remedy"]))
     assert shown.startswith("Safe mode, without extra buffer types, flash attention, ")
