@@ -116,15 +116,13 @@ class Options:
         return choice if choice in HALF_PRECISION_CHOICES else "disable"
 
     @property
-    def safe_mode(self) -> bool:
-        """Whether to leave out what the module can do without: a fault ended its usual launch."""
-        return self._is_true("CPAI_MODULE_SAFE_MODE", "false")
-
-    @property
     def safe_mode_reason(self) -> str:
-        """Why it is in safe mode, in words."""
+        """Why the module is to leave out what it can do without, in words: a fault ended its usual
+        launch, mostly. Empty where it is not."""
+        if not self._is_true("CPAI_MODULE_SAFE_MODE", "false"):
+            return ""
         return self.getEnvVariable(
-            "CPAI_MODULE_SAFE_MODE_REASON", "it was asked for by CPAI_MODULE_SAFE_MODE"
+            "CPAI_MODULE_SAFE_MODE_REASON", "CPAI_MODULE_SAFE_MODE asks for it"
         )
 
     @property

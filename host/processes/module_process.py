@@ -261,8 +261,8 @@ class ModuleProcess:
             self._become(ModuleStatus.STOPPING, pid=None, instance_id=None, reason=reason)
             return None
         policy = self._around.timing.restarts
-        is_stable = self._around.timing.clock() - run.since_s >= policy.stable_after_s
-        self._failures = 1 if is_stable else self._failures + 1
+        has_lasted = self._around.timing.clock() - run.since_s >= policy.stable_after_s
+        self._failures = 1 if has_lasted and self._was_ready else self._failures + 1
         goes_safe = self._safe_mode.judge(ending, self._was_ready)
         if self._failures >= policy.max_failures and not goes_safe:
             self._give_up(reason)

@@ -50,7 +50,7 @@ class RestartPolicy:
     max_failures: int = 5  # in a row; then it is left alone
     first_pause_s: float = 0.5  # doubles with each failure
     max_pause_s: float = 30.0
-    stable_after_s: float = 60.0  # a run this long ends the row
+    stable_after_s: float = 60.0  # a run this long that was ready ends the row
 
     def pause_s(self, failures: int) -> float:
         """The pause after that many failures in a row."""

@@ -19,7 +19,7 @@ from llama_chat import LlamaChat, engine_loader
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
 from load_errors import ModelLoadError
 from model_choice import HOW_TO_RETURN, choose_model
-from safe_mode import SafeMode, go_safe, reason_for_safe_mode, remedy_for
+from safe_mode import SafeMode, go_safe, remedy_for
 
 from sdk import (
     JSON,
@@ -44,7 +44,7 @@ class LlamaChat_adapter(ModuleRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._safe_mode_reason = reason_for_safe_mode(os.environ)
+        self._safe_mode_reason = ModuleOptions.safe_mode_reason
         self._usual_sequences = self._sequences()
         self.parallelism = 1 if self._safe_mode_reason else self._usual_sequences
         self.safe_mode: SafeMode | None = None

@@ -6,7 +6,6 @@ Invariant: `go_safe` only takes away; a setting that is smaller than safe mode's
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from llama_engine.options import CACHE_TYPES, EngineOptions
 
 MARK = "CPAI_MODULE_SAFE_MODE"
-REASON = "CPAI_MODULE_SAFE_MODE_REASON"
+"""Names the reason where no host, but a person asked for it."""
 CONTEXT_TOKENS = 2048
 """Of the context in safe mode, prompt and reply together."""
 _LONG_CONTEXT = f"a context of more than {CONTEXT_TOKENS} tokens"
@@ -41,13 +40,6 @@ class SafeMode:
 
     def __str__(self) -> str:
         return f"Safe mode, without {', '.join(self.gave_up)}: {self.reason}. {self.remedy}"
-
-
-def reason_for_safe_mode(environment: Mapping[str, str]) -> str:
-    """Why this process is to be in safe mode; empty where it is not. The host decides."""
-    if environment.get(MARK, "").lower() != "true":
-        return ""
-    return environment.get(REASON) or f"{MARK} asks for it"
 
 
 def go_safe(options: EngineOptions, *, has_gpu: bool) -> tuple[EngineOptions, tuple[str, ...]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -138,21 +140,38 @@ async def test_it_crashes_twice_and_then_runs(world: World) -> None:
     assert world.pauses == [0.5, 1.0]
 
 
+def a_minute_each_look() -> Callable[[], float]:
+    """A clock that moves so fast that every run lasts a minute."""
+    minutes = itertools.count(1)
+    return lambda: 60.0 * next(minutes)
+
+
+@posix_only
 async def test_a_stable_run_ends_the_row_of_failures(world: World) -> None:
-    now_s = 0.0
-
-    def clock() -> float:  # each look at it is a minute later, so every run lasts one
-        nonlocal now_s
-        now_s += 60
-        return now_s
-
     supervisor = world.supervisor(
-        world.module(CRASHES), restarts=RestartPolicy(max_failures=2), clock=clock
+        world.module(RUNS), restarts=RestartPolicy(max_failures=2), clock=a_minute_each_look()
     )
     await supervisor.start("M")
+    pids: list[int | None] = [None]
+    for _ in range(4):
+        await world.until(lambda: supervisor.state("M").pid not in pids)
+        pid = supervisor.state("M").pid
+        assert pid is not None
+        supervisor.mark_ready("M", None)
+        os.kill(pid, signal.SIGKILL)
+        pids.append(pid)
     await world.until(lambda: len(world.pauses) >= 4)
     await supervisor.stop("M")
     assert set(world.pauses) == {0.5}
+
+
+async def test_a_long_run_that_was_never_ready_ends_no_row(world: World) -> None:
+    supervisor = world.supervisor(
+        world.module(CRASHES), restarts=RestartPolicy(max_failures=2), clock=a_minute_each_look()
+    )
+    await supervisor.start("M")
+    await world.status(supervisor, ModuleStatus.CRASHED)
+    assert world.pauses == [0.5], "a large model may take minutes to the fault that it dies of"
 
 
 @posix_only

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from llama_chat_adapter import LlamaChat_adapter
 from llama_engine.options import EngineOptions
-from safe_mode import SafeMode, go_safe, reason_for_safe_mode, remedy_for
+from safe_mode import SafeMode, go_safe, remedy_for
 
 LONG = "a context of more than 2048 tokens"
 KILLED = "its usual launch failed: killed by SIGSEGV (signal 11): a fault in native code"
@@ -63,14 +63,6 @@ def test_a_model_of_a_short_context_lost_nothing_of_it() -> None:
     told = SafeMode(("the GPU", LONG), "why", "how")
     assert told.with_model(2048).gave_up == ("the GPU",)
     assert told.with_model(4096) == told
-
-
-def test_the_host_says_when_and_why() -> None:
-    assert reason_for_safe_mode({}) == ""
-    assert reason_for_safe_mode({"CPAI_MODULE_SAFE_MODE": "false"}) == ""
-    asked = {"CPAI_MODULE_SAFE_MODE": "True"}
-    assert reason_for_safe_mode(asked) == "CPAI_MODULE_SAFE_MODE asks for it"
-    assert reason_for_safe_mode(asked | {"CPAI_MODULE_SAFE_MODE_REASON": KILLED}) == KILLED
 
 
 def test_the_remedy_fits_the_reason(module_path: Path, tmp_path: Path) -> None:

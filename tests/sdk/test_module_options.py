@@ -55,12 +55,13 @@ def test_what_a_host_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_safe_mode_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not ModuleOptions.safe_mode
-    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "true")
-    assert ModuleOptions.safe_mode
-    assert ModuleOptions.safe_mode_reason == "it was asked for by CPAI_MODULE_SAFE_MODE"
+    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "false")
     monkeypatch.setenv("CPAI_MODULE_SAFE_MODE_REASON", "killed by SIGSEGV")
+    assert ModuleOptions.safe_mode_reason == ""
+    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "true")
     assert ModuleOptions.safe_mode_reason == "killed by SIGSEGV"
+    monkeypatch.delenv("CPAI_MODULE_SAFE_MODE_REASON")
+    assert ModuleOptions.safe_mode_reason == "CPAI_MODULE_SAFE_MODE asks for it"
 
 
 def test_nonsense_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
