@@ -46,6 +46,13 @@ def _mebibytes(text: str) -> int:
     return int(text) * _MIB
 
 
+def _switch(text: str) -> bool:
+    switches = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+    if text.lower() not in switches:
+        raise ValueError(text)
+    return switches[text.lower()]
+
+
 def _shares(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -73,6 +80,7 @@ _SETTINGS: dict[str, _Setting] = {
     "MAIN_GPU": ("main_gpu", int, _NUMBER),
     "TENSOR_SPLIT": ("tensor_split", _shares, "numbers with commas between them, such as 3,1"),
     "SPLIT_MODE": ("split_mode", str.lower, _TEXT),
+    "EXTRA_BUFFERS": ("extra_buffers", _switch, "true or false"),
     "FLASH_ATTENTION": ("flash_attention", str.lower, _TEXT),
     "KEY_CACHE_TYPE": ("key_cache_type", str.lower, _TEXT),
     "VALUE_CACHE_TYPE": ("value_cache_type", str.lower, _TEXT),

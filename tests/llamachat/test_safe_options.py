@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from engine_settings import SettingError, engine_options
 from llama_chat_adapter import LlamaChat_adapter
 from llama_engine.options import EngineOptions
 from safe_mode import SafeMode, go_safe, remedy_for
@@ -63,6 +64,14 @@ def test_a_model_of_a_short_context_lost_nothing_of_it() -> None:
     told = SafeMode(("the GPU", LONG), "why", "how")
     assert told.with_model(2048).gave_up == ("the GPU",)
     assert told.with_model(4096) == told
+
+
+def test_extra_buffers_alone_can_be_set_off(module_path: Path) -> None:
+    name = "CPAI_MODULE_LLAMA_EXTRA_BUFFERS"
+    assert engine_options({}, module_path).extra_buffers
+    assert not engine_options({name: "off"}, module_path).extra_buffers
+    with pytest.raises(SettingError, match=f"{name}: expected true or false, got 'perhaps'"):
+        engine_options({name: "perhaps"}, module_path)
 
 
 def test_the_remedy_fits_the_reason(module_path: Path, tmp_path: Path) -> None:
