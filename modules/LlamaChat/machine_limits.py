@@ -1,38 +1,26 @@
-"""What this machine has for a model: free memory and cores."""
+"""What this machine has for a model: free memory and cores, as far as this process may use them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import control_groups
 import psutil
 
 
 def available_memory_bytes() -> int:
-    """What a new allocation can have: the system's, or the container's where that is less."""
+    """What a new allocation can have: the system's, or the control groups' where that is less."""
     free = int(psutil.virtual_memory().available)
-    limit = _cgroup_free_bytes(Path("/sys/fs/cgroup"))
+    limit = control_groups.free_bytes()
     return free if limit is None else min(free, limit)
 
 
-def _cgroup_free_bytes(root: Path) -> int | None:
-    """What the control group (version 2) still allows; None without one or without a limit."""
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = int((root / "memory.current").read_text())
-        stat = (root / "memory.stat").read_text()
-    except (OSError, ValueError):
-        return None
-    if not limit.isdigit():
-        return None
-    # The page cache is counted as used, and given back when asked for.
-    cache = next((int(line.split()[1]) for line in stat.splitlines() if line[:5] == "file "), 0)
-    return max(0, int(limit) - used + cache)
+def usable_cores() -> int:
+    """Cores for llama.cpp's threads: physical ones, that this process may use, within its quota.
 
-
-def physical_cores() -> int:
-    """Cores for llama.cpp's threads: physical ones, and only those this process may use."""
+    Threads wait for each other, so one more than the quota pays for makes all of them wait.
+    """
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):  # not on macOS
         cores = min(cores, len(process.cpu_affinity() or []) or cores)
-    return max(1, cores)
+    quota = control_groups.cores()
+    return max(1, cores if quota is None else min(cores, int(quota)))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import control_groups
 import machine_limits
+import pytest
 
 
-def test_a_container_s_limit_counts(tmp_path: Path) -> None:
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.stat").write_text("anon 500\nfile 150\nfile_mapped 20\n")
-    assert machine_limits._cgroup_free_bytes(tmp_path) == 450
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine_limits._cgroup_free_bytes(tmp_path) is None
+def test_a_container_s_memory_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_groups, "free_bytes", lambda: 1_000)
+    assert machine_limits.available_memory_bytes() == 1_000
+    monkeypatch.setattr(control_groups, "free_bytes", lambda: None)
+    assert machine_limits.available_memory_bytes() > 1_000
+
+
+@pytest.mark.parametrize("quota", [0.2, 1.0, 1.9])
+def test_a_quota_of_less_than_two_cores_means_one_thread(
+    monkeypatch: pytest.MonkeyPatch, quota: float
+) -> None:
+    monkeypatch.setattr(control_groups, "cores", lambda: quota)
+    assert machine_limits.usable_cores() == 1
 
 
 def test_there_is_at_least_one_core() -> None:
-    assert machine_limits.physical_cores() >= 1
+    assert machine_limits.usable_cores() >= 1

@@ -277,5 +277,5 @@ def _open_disk_cache(
 
 def _threads(options: EngineOptions) -> tuple[int, int]:
     """Threads for steps of a few rows and for prompts."""
-    threads = options.threads or machine_limits.physical_cores()
+    threads = options.threads or machine_limits.usable_cores()
     return threads, options.batch_threads or threads
