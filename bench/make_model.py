@@ -96,10 +96,14 @@ def make_model(path: str | Path, **shape: Any) -> Path:
     return write_model(Path(path), ModelShape(**shape))
 
 
-def write_model(path: Path, shape: ModelShape) -> Path:
-    """Write the model of that shape to `path`, replacing what is there."""
+def write_model(path: Path, shape: ModelShape, shard_tensors: int = 0) -> Path:
+    """Write the model of that shape to `path`, replacing what is there.
+
+    With `shard_tensors` it has several files of so many tensors each, `name-00001-of-00003.gguf`
+    for `name.gguf`.
+    """
     shape.check()
-    writer = gguf.GGUFWriter(path, shape.architecture)
+    writer = gguf.GGUFWriter(path, shape.architecture, split_max_tensors=shard_tensors)
     _add_metadata(writer, shape)
     _add_tokenizer(writer, shape)
     weights = _Weights(writer, shape)

@@ -1,4 +1,4 @@
-"""The head of a GGUF file: what it says of itself, without loading it.
+"""The head of a GGUF: what it says of itself, without loading it. A model may have several files.
 
 Invariant: nothing read from the file is trusted for an allocation; whatever runs past the end of
 the file is reported as truncated. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -7,11 +7,13 @@ the file is reported as truncated. Format: https://github.com/ggml-org/ggml/blob
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import load_errors
+from gguf_shards import missing_shards, shard_paths
 
 Scalar = int | float | bool | str
 Value = Scalar | list[int]
@@ -36,13 +38,46 @@ _FILE_TYPES = {
 """`general.file_type`, as llama.cpp's `enum llama_ftype` numbers them."""
 
 
+_LAYER = re.compile(r"blk\.(\d{1,4})\.")
+_INPUT = re.compile(r"(per_layer_)?token_embd|position_embd|token_types")
+
+
+@dataclass(frozen=True)
+class WeightSizes:
+    """Bytes of the weights by where llama.cpp puts them: layers in order, input, output."""
+
+    layers: tuple[int, ...]
+    input: int
+    """Token embeddings, which stay in the host's memory."""
+    output: int
+    """What follows the last layer; the token embeddings once more where nothing else is there."""
+
+    @classmethod
+    def of(cls, tensors: dict[str, int]) -> WeightSizes:
+        """From the sizes of all tensors by name."""
+        layers: dict[int, int] = {}
+        ends = {True: 0, False: 0}
+        for name, size in tensors.items():
+            match = _LAYER.match(name)
+            if match:
+                layers[int(match[1])] = layers.get(int(match[1]), 0) + size
+            else:
+                ends[bool(_INPUT.match(name))] += size
+        if "output.weight" not in tensors:
+            ends[False] += tensors.get("token_embd.weight", 0)
+        count = max(layers, default=-1) + 1
+        return cls(tuple(layers.get(at, 0) for at in range(count)), ends[True], ends[False])
+
+
 @dataclass(frozen=True)
 class GgufHeader:
-    """What the file says of itself. Sizes in bytes."""
+    """What the file says of itself. Sizes in bytes, of all its files together."""
 
     path: Path
+    """The first file, where there are several."""
     file_bytes: int
     metadata: dict[str, Value] = field(repr=False)
+    weights: WeightSizes = field(repr=False)
 
     @property
     def architecture(self) -> str:
@@ -76,10 +111,36 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """Read the metadata and check that the file reaches the start of its last tensor.
+    """Read the metadata and check that the files are there and reach the start of their last tensor.
 
-    Raises ModelLoadError (NOT_GGUF, TRUNCATED), OSError where the file cannot be read.
+    Any file of a model in several leads to the whole. Raises ModelLoadError (MISSING_FILE,
+    NOT_GGUF, TRUNCATED), OSError where a file cannot be read.
     """
+    paths = shard_paths(path)
+    missing = [] if len(paths) == 1 else missing_shards(path)
+    if missing:
+        raise load_errors.missing_shards(path, missing, len(paths))
+    metadata: dict[str, Value] = {}
+    tensors: dict[str, int] = {}
+    for shard in paths:
+        found = _read_file(shard, tensors)
+        metadata = metadata or found
+    _check_name(paths, metadata)
+    size = sum(shard.stat().st_size for shard in paths)
+    return GgufHeader(paths[0], size, metadata, WeightSizes.of(tensors))
+
+
+def _check_name(paths: list[Path], metadata: dict[str, Value]) -> None:
+    """llama.cpp finds the other files by the name of the first, so that must be the usual one."""
+    count = metadata.get("split.count")
+    if isinstance(count, int) and count > 1 and count != len(paths):
+        number = metadata.get("split.no")
+        at = number + 1 if isinstance(number, int) else 1
+        raise load_errors.renamed_shard(paths[0], at, count)
+
+
+def _read_file(path: Path, tensors: dict[str, int]) -> dict[str, Value]:
+    """One file's metadata; the sizes of its tensors are added to `tensors`."""
     size = path.stat().st_size
     with path.open("rb") as file:
         magic = file.read(4)
@@ -87,14 +148,14 @@ def read_header(path: Path) -> GgufHeader:
             raise load_errors.not_gguf(path, magic)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             try:
-                return _parse(path, content, size)
+                return _parse(path, content, size, tensors)
             except (struct.error, IndexError) as ex:
                 raise load_errors.truncated(
                     path, f"the header runs past the end of the file ({size} bytes)"
                 ) from ex
 
 
-def _parse(path: Path, content: mmap.mmap, size: int) -> GgufHeader:
+def _parse(path: Path, content: mmap.mmap, size: int, sizes: dict[str, int]) -> dict[str, Value]:
     reader = _Reader(content, offset=4)
     version = reader.number("I")
     if not 2 <= version <= 100:
@@ -106,26 +167,35 @@ def _parse(path: Path, content: mmap.mmap, size: int) -> GgufHeader:
         value = reader.value(reader.number("I"))
         if value is not None:
             metadata[key] = value
-    last_start = _last_tensor_start(reader, tensors)
+    starts = _tensor_starts(reader, tensors)
     alignment = metadata.get("general.alignment")
     step = alignment if isinstance(alignment, int) and alignment > 0 else _ALIGNMENT_BYTES
-    needed = -(-reader.offset // step) * step + last_start
+    data_start = -(-reader.offset // step) * step
+    needed = data_start + max(starts.values(), default=0)
     if tensors and size <= needed:
         raise load_errors.truncated(
             path, f"it has {size} bytes, and its last tensor begins only at byte {needed}"
         )
-    return GgufHeader(path, size, metadata)
+    sizes |= _sizes(starts, size - data_start)
+    return metadata
 
 
-def _last_tensor_start(reader: _Reader, tensors: int) -> int:
-    """The greatest offset of a tensor, counted from where tensor data begins."""
-    last = 0
+def _tensor_starts(reader: _Reader, tensors: int) -> dict[str, int]:
+    """Each tensor's offset, counted from where tensor data begins."""
+    starts = {}
     for _ in range(tensors):
-        reader.string()
+        name = reader.string()
         dimensions = reader.number("I")
         reader.skip(8 * dimensions + 4)
-        last = max(last, reader.number("Q"))
-    return last
+        starts[name] = reader.number("Q")
+    return starts
+
+
+def _sizes(starts: dict[str, int], data_bytes: int) -> dict[str, int]:
+    """What lies between a tensor's start and the next one's is its own, padding included."""
+    ordered = sorted(starts, key=lambda name: starts[name])
+    ends = [starts[name] for name in ordered[1:]] + [data_bytes]
+    return {name: end - starts[name] for name, end in zip(ordered, ends, strict=False)}
 
 
 class _Reader:

@@ -23,6 +23,7 @@ from urllib.parse import urlparse
 import httpx2
 import huggingface_hub
 from gguf_header import MAGIC
+from gguf_shards import models_among, shard_names, shard_paths
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
 from load_errors import LoadReason, ModelLoadError
@@ -63,18 +64,21 @@ class Hub:
         self._free_bytes = free_bytes or _free_bytes
 
     def find(self, repo: str, fileglob: str) -> str:
-        """The one file of the repository that matches. Raises ModelLoadError."""
+        """The one model of the repository whose file matches; of several files, the first.
+
+        Raises ModelLoadError.
+        """
         with _failures_told(repo):
             api = huggingface_hub.HfApi(endpoint=self._endpoint)
             siblings = api.model_info(repo, timeout=_TIMEOUT_S).siblings or []
         files = [sibling.rfilename for sibling in siblings]
-        found = sorted(name for name in files if fnmatch.fnmatch(name, fileglob))
+        found = models_among([name for name in files if fnmatch.fnmatch(name, fileglob)])
         if len(found) == 1:
             return found[0]
         came = f"{len(found)} do: {', '.join(found)}" if found else f"none of its {len(files)} does"
         raise ModelLoadError(
             LoadReason.NO_MATCH,
-            f"Expected one file of hub repository '{repo}' to match '{fileglob}', and {came}. "
+            f"Expected one model of hub repository '{repo}' to match '{fileglob}', and {came}. "
             "Correct CPAI_MODULE_LLAMA_MODEL_FILEGLOB",
         )
 
@@ -90,32 +94,46 @@ class Hub:
         return RemoteFile(repo, name, metadata.location, metadata.size, metadata.etag)
 
     def fetch(self, repo: str, name: str, target: Path) -> Path:
-        """Have the file at `target`, downloading what is missing of it. Returns `target`.
+        """Have the model at `target`, all its files, downloading what is missing of them.
 
-        Raises ModelLoadError (NO_NETWORK, NO_MATCH, DISK_FULL, DAMAGED_DOWNLOAD).
+        Returns the first file. Raises ModelLoadError (NO_NETWORK, NO_MATCH, DISK_FULL,
+        DAMAGED_DOWNLOAD).
         """
-        remote = self.announce(repo, name)
-        if target.is_file() and target.stat().st_size == remote.size_bytes:
-            return target
+        remotes = [self.announce(repo, shard) for shard in shard_names(name)]
+        targets = shard_paths(target)
+        if len(targets) != len(remotes):
+            raise ValueError(f"expected a name like '{name}' for its copy, got '{target.name}'")
+        wanted = [pair for pair in zip(remotes, targets, strict=True) if not _is_there(*pair)]
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _part_of(target, remote)
-        self._require_room(remote, part)
-        _download(remote, part, self._endpoint)
-        _verify(remote, part)
-        os.replace(part, target)
-        return target
+        parts = [(remote, _part_of(path, remote), path) for remote, path in wanted]
+        self._require_room(name, [(remote, part) for remote, part, _ in parts], target.parent)
+        for remote, part, path in parts:
+            _download(remote, part, self._endpoint)
+            _verify(remote, part)
+            os.replace(part, path)
+        return targets[0]
 
-    def _require_room(self, remote: RemoteFile, part: Path) -> None:
-        have = part.stat().st_size if part.exists() else 0
-        needed = remote.size_bytes - have + _SPARE_BYTES
-        free = self._free_bytes(part.parent)
-        if needed > free:
+    def _require_room(
+        self, name: str, parts: list[tuple[RemoteFile, Path]], directory: Path
+    ) -> None:
+        missing = sum(remote.size_bytes - _size(part) for remote, part in parts)
+        needed = missing + _SPARE_BYTES
+        free = self._free_bytes(directory)
+        if parts and needed > free:
             raise ModelLoadError(
                 LoadReason.DISK_FULL,
-                f"Not enough disk space for '{remote.name}': {needed / _GB:.2f} GB are needed in "
-                f"'{part.parent}', {free / _GB:.2f} GB are free. Free some, or choose a smaller "
+                f"Not enough disk space for '{name}': {needed / _GB:.2f} GB are needed in "
+                f"'{directory}', {free / _GB:.2f} GB are free. Free some, or choose a smaller "
                 "model",
             )
+
+
+def _is_there(remote: RemoteFile, target: Path) -> bool:
+    return target.is_file() and target.stat().st_size == remote.size_bytes
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _free_bytes(directory: Path) -> int:

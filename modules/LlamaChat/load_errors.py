@@ -33,6 +33,8 @@ class LoadReason(str, Enum):
     """The file ends before its tensors do."""
     UNSUPPORTED = "unsupported_architecture"
     """This build of llama.cpp does not know the model's architecture."""
+    NOT_CHAT = "not_a_chat_model"
+    """It is for something else than writing text: embeddings, ranking, a part of another model."""
     OUT_OF_MEMORY = "out_of_memory"
     """The weights or the KV cache do not fit."""
     NO_LIBRARY = "no_library"
@@ -70,6 +72,39 @@ def missing_file(path: Path) -> ModelLoadError:
         f"Model file not found: expected '{path.name}' in '{path.parent}', and no hub repository "
         "is set to fetch it from. Put the file there, or set CPAI_MODULE_LLAMA_MODEL_REPO and "
         "CPAI_MODULE_LLAMA_MODEL_FILEGLOB",
+        path,
+    )
+
+
+def missing_shards(path: Path, missing: list[Path], count: int) -> ModelLoadError:
+    """A model in several files, of which some are not there."""
+    names = ", ".join(f"'{shard.name}'" for shard in missing[:3])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return ModelLoadError(
+        LoadReason.MISSING_FILE,
+        f"'{path.name}' is one of {count} files of a model, and not all are there: expected "
+        f"{names}{more} in '{path.parent}'. Put all {count} there, or fetch the model again",
+        path,
+    )
+
+
+def renamed_shard(path: Path, number: int, count: int) -> ModelLoadError:
+    """A part of a model under a name from which the others cannot be found."""
+    return ModelLoadError(
+        LoadReason.MISSING_FILE,
+        f"'{path}' is part {number} of {count} of a model: expected all parts side by side, named "
+        f"like 'model-{number:05}-of-{count:05}.gguf'. Give them the names they were published "
+        "with",
+        path,
+    )
+
+
+def not_chat(path: Path, detail: str) -> ModelLoadError:
+    """A file that llama.cpp may load, and that cannot write a reply."""
+    return ModelLoadError(
+        LoadReason.NOT_CHAT,
+        f"'{path.name}' cannot chat: {detail}. Choose a model that writes text (an instruct or "
+        "chat model)",
         path,
     )
 

@@ -1,7 +1,8 @@
 """Where a model file comes from: the directory first, then the hub.
 
 Invariant: a file of another name is never taken silently for the one asked for; what the glob finds
-on the hub is kept in a folder named after its repository.
+on the hub is kept in a folder named after its repository. A model in several files is there when
+all of them are, and any of their names leads to the first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import load_errors
+from gguf_shards import first_shard, missing_shards, shard_paths
 from load_errors import ModelLoadError
 
 logger = logging.getLogger(__name__)
@@ -45,20 +47,25 @@ def locate(source: ModelSource, hub: ModelHub | None = None) -> Path:
         source.directory.mkdir(exist_ok=True)
     if not source.directory.is_dir():
         raise load_errors.missing_directory(source.directory)
-    path = source.directory / source.filename
-    if source.filename and path.is_file():
+    path = source.directory / first_shard(source.filename)
+    missing = missing_shards(path)
+    if not missing:
         return path
-    if not source.repo:
-        raise load_errors.missing_file(path)
-    return _from_hub(source, hub)
+    if source.repo:
+        return _from_hub(source, hub)
+    count = len(shard_paths(path))
+    if len(missing) < count:
+        raise load_errors.missing_shards(path, missing, count)
+    raise load_errors.missing_file(path)
 
 
 def _from_hub(source: ModelSource, hub: ModelHub | None) -> Path:
     fileglob = source.fileglob or source.filename
     cache = source.directory / source.repo.replace("/", "--")
     kept = sorted(path for path in cache.glob("*.gguf") if fnmatch.fnmatch(path.name, fileglob))
-    if kept:
-        return kept[0]
+    whole = [path for path in kept if not missing_shards(path)]
+    if whole:
+        return whole[0].with_name(first_shard(whole[0].name))
     if hub is None:
         # Importing the hub's client takes a second, and most starts do without it.
         from hub import Hub

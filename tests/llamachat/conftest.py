@@ -39,5 +39,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same model in several files, in order."""
+    from bench.make_model import PRESETS, write_model
+
+    directory = tmp_path_factory.mktemp("shards")
+    write_model(directory / "tiny.gguf", PRESETS["tiny"], shard_tensors=10)
+    return sorted(directory.glob("*.gguf"))
+
+
+@pytest.fixture(scope="session")
 def tiny_bytes(model_dir: Path) -> bytes:
     return (model_dir / "tiny.gguf").read_bytes()

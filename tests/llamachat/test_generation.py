@@ -10,7 +10,7 @@ import pytest
 from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from chat_request import ChatRequest
 from generation import EMPTY_REPLY, Generation
-from gguf_header import GgufHeader
+from gguf_header import GgufHeader, WeightSizes
 from llama_chat import LlamaChat
 
 from bench.make_model import filler_text
@@ -130,7 +130,7 @@ class ScriptedStream:
 
 
 def scripted(texts: Sequence[str], finish_reason: str) -> LlamaChat:
-    header = GgufHeader(Path("m.gguf"), 1, {})
+    header = GgufHeader(Path("m.gguf"), 1, {}, WeightSizes((), 0, 0))
     backend = Scripted(texts, finish_reason)
     here = Path(__file__)
     return LlamaChat("", "", here.name, here.parent, loader=lambda *_: (backend, header))
