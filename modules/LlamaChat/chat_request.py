@@ -24,7 +24,8 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question. `max_tokens` 0 is as many as the context holds.
+    """One question. `max_tokens` 0 is as many as the context holds. A `system_prompt` of None was
+    not sent, an empty one was.
 
     `options` are further arguments of a chat completion, by llama-cpp-python's names.
     """
@@ -41,9 +42,10 @@ class ChatRequest:
         prompt = data.get_value("prompt")
         if prompt is None or not prompt.strip():
             raise RequestError("prompt", "a text that is not blank", prompt)
+        system_prompt = data.get_value("system_prompt")
         return cls(
             prompt=_with_plain_lines(prompt),
-            system_prompt=_with_plain_lines(data.get_value("system_prompt") or "") or None,
+            system_prompt=None if system_prompt is None else _with_plain_lines(system_prompt),
             max_tokens=data.get_int("max_tokens", 0, minimum=0),
             temperature=data.get_float(
                 "temperature", DEFAULT_TEMPERATURE, minimum=0.0, maximum=HIGHEST_TEMPERATURE

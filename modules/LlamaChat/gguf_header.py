@@ -111,7 +111,7 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """Read the metadata and check that the files are there and reach the start of their last tensor.
+    """Read the metadata; check that each file is there and reaches the start of its last tensor.
 
     Any file of a model in several leads to the whole. Raises ModelLoadError (MISSING_FILE,
     NOT_GGUF, TRUNCATED), OSError where a file cannot be read.

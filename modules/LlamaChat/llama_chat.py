@@ -183,12 +183,11 @@ class LlamaChat:
 
 
 def conversation(prompt: str, system_prompt: str | None = None) -> list[ChatMessage]:
-    """The messages of a single question. A blank system prompt counts as none given."""
-    system = system_prompt if system_prompt and system_prompt.strip() else DEFAULT_SYSTEM_PROMPT
-    return [
-        ChatMessage(role="system", content=system),
-        ChatMessage(role="user", content=prompt),
-    ]
+    """The messages of a single question. Without a system prompt there is the usual one; a blank
+    one means none at all, and the model's chat template does what it does then."""
+    system = DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt
+    user = ChatMessage(role="user", content=prompt)
+    return [ChatMessage(role="system", content=system), user] if system.strip() else [user]
 
 
 def text_of(chunks: Iterable[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -14,7 +15,7 @@ _RANDOM_SEED = 5
 
 
 class _Writer:
-    def __init__(self, path: Path, architecture: str) -> None:
+    def __init__(self, path: Path, architecture: str, control: Sequence[str] = ()) -> None:
         self.gguf = gguf.GGUFWriter(path, architecture)
         self._random = np.random.default_rng(_RANDOM_SEED)
         self.gguf.add_block_count(2)
@@ -22,15 +23,16 @@ class _Writer:
         self.gguf.add_embedding_length(WIDTH)
         self.gguf.add_layer_norm_rms_eps(1e-6)
         self.gguf.add_vocab_size(VOCAB)
-        self._add_tokens()
+        self._add_tokens(list(control))
         self.matrix("token_embd", VOCAB, WIDTH, scale=1.0)
         self.matrix("output", VOCAB, WIDTH, scale=1.0)
         self.vector("output_norm.weight", WIDTH)
 
-    def _add_tokens(self) -> None:
-        plain = [f"▁w{number}" for number in range(VOCAB - 259)]
-        tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *plain]
-        kinds = [2, 3, 3] + [6] * 256 + [1] * len(plain)
+    def _add_tokens(self, control: list[str]) -> None:
+        plain = [f"▁w{number}" for number in range(VOCAB - 259 - len(control))]
+        single = [f"<0x{byte:02X}>" for byte in range(256)]
+        tokens = ["<unk>", "<s>", "</s>", *single, *plain, *control]
+        kinds = [2, 3, 3] + [6] * 256 + [1] * len(plain) + [3] * len(control)
         self.gguf.add_tokenizer_model("llama")
         self.gguf.add_token_list(tokens)
         self.gguf.add_token_scores([0.0] * VOCAB)
@@ -76,11 +78,11 @@ def write_recurrent(path: Path) -> Path:
     return path
 
 
-def write_sliding(path: Path) -> Path:
-    """A Gemma 3: layers that see the last `WINDOW` tokens only."""
+def write_sliding(path: Path, control: Sequence[str] = ()) -> Path:
+    """A Gemma 3: layers that see the last `WINDOW` tokens only. `control` tokens come last."""
     heads, ffn = 2, 64
     size = WIDTH // heads
-    writer = _Writer(path, "gemma3")
+    writer = _Writer(path, "gemma3", control)
     writer.gguf.add_head_count(heads)
     writer.gguf.add_head_count_kv(1)
     writer.gguf.add_key_length(size)

@@ -149,9 +149,13 @@ def test_what_is_known_of_the_model(chat: LlamaChat, model_dir: Path) -> None:
     assert chat.facts.device in ("CPU", "GPU")
 
 
-@pytest.mark.parametrize("system_prompt", [None, "", "  \n"])
-def test_no_system_prompt_means_the_usual_one(system_prompt: str | None) -> None:
-    assert conversation("Hi", system_prompt)[0]["content"] == DEFAULT_SYSTEM_PROMPT
+def test_no_system_prompt_means_the_usual_one() -> None:
+    assert conversation("Hi")[0]["content"] == DEFAULT_SYSTEM_PROMPT
+
+
+@pytest.mark.parametrize("system_prompt", ["", "  \n"])
+def test_an_empty_system_prompt_means_none(system_prompt: str) -> None:
+    assert conversation("Hi", system_prompt) == [{"role": "user", "content": "Hi"}]
 
 
 def test_a_system_prompt_is_passed_on() -> None:

@@ -21,6 +21,14 @@ FORGETS_SYSTEM = (
 )
 
 
+ONE_AT_THE_HEAD = (
+    "{% for m in messages %}{% if m.role == 'system' and not loop.first %}"
+    "{{ raise_exception('system must come first') }}{% endif %}{% endfor %}" + KNOWS_SYSTEM
+)
+TRIMS = KNOWS_SYSTEM.replace("m.content", "m.content | trim")
+LATER = [*MESSAGES, ChatMessage(role="system", content="In French. \n"), MESSAGES[1]]
+
+
 def render(template: str | None, add_bos: bool = False) -> str:
     return PromptTemplate(template, "<s>", "</s>", add_bos).render(MESSAGES)
 
@@ -35,6 +43,35 @@ def test_a_template_that_refuses_the_system_role() -> None:
 
 def test_a_template_that_leaves_the_system_prompt_out() -> None:
     assert render(FORGETS_SYSTEM) == "<s><user>Be brief.\n\nWhy?<assistant>"
+
+
+def render_later(template: str) -> str:
+    return PromptTemplate(template, "<s>", "</s>", False).render(LATER)
+
+
+def test_system_messages_stay_where_the_template_keeps_them() -> None:
+    assert render_later(TRIMS) == (
+        "<system>Be brief.<user>Why?<system>In French.<user>Why?<assistant>"
+    )
+
+
+def test_a_later_system_message_goes_to_the_head_where_only_that_is_taken() -> None:
+    assert render_later(ONE_AT_THE_HEAD) == (
+        "<system>Be brief.\n\nIn French.<user>Why?<user>Why?<assistant>"
+    )
+
+
+def test_all_of_them_go_to_the_user_where_there_is_no_system_role() -> None:
+    for template in (REFUSES_SYSTEM, FORGETS_SYSTEM):
+        assert "<user>Be brief.\n\nIn French.\n\nWhy?<user>Why?" in (
+            render_later(template).replace(" \n", "")
+        )
+
+
+def test_the_user_s_own_words_are_not_taken_for_the_system_s() -> None:
+    said = [MESSAGES[0], ChatMessage(role="user", content="Be brief. Why?")]
+    text = PromptTemplate(FORGETS_SYSTEM, "", "", False).render(said)
+    assert text == "<user>Be brief.\n\nBe brief. Why?<assistant>"
 
 
 def test_the_start_token_comes_once() -> None:

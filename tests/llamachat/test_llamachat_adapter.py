@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chat_request import ChatRequest
 from llama_chat_adapter import LlamaChat_adapter
 from load_errors import ModelLoadError
 
@@ -57,6 +58,11 @@ def test_a_prompt_becomes_a_long_process(adapter: LlamaChat_adapter) -> None:
     assert isinstance(result, dict)
     assert result["stop_reason"] == "length"
     assert command.text.strip()
+
+
+def test_an_empty_system_prompt_is_not_one_that_was_not_sent() -> None:
+    asked = [data(prompt="x"), data(prompt="x", system_prompt="")]
+    assert [ChatRequest.from_data(each).system_prompt for each in asked] == [None, ""]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,11 @@ class Model:
             room = -count
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token as they stand in a text; special tokens have none."""
+        """The bytes of a token as they stand in a text; control tokens show their names.
+
+        Reasoning models divide their replies with them (`<|channel|>`, `[THINK]`): without them
+        nobody could tell what was thought from what is answered. End tokens never get here.
+        """
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._pieces[token] = self._read_piece(token, _PIECE_BYTES)
@@ -67,7 +71,7 @@ class Model:
 
     def _read_piece(self, token: int, room: int) -> bytes:
         buffer = ctypes.create_string_buffer(room)
-        count = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)
+        count = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, room, 0, True)
         return self._read_piece(token, -count) if count < 0 else buffer.raw[:count]
 
     def is_end(self, token: int) -> bool:
