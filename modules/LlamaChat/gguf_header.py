@@ -50,7 +50,9 @@ class WeightSizes:
     input: int
     """Token embeddings, which stay in the host's memory."""
     output: int
-    """What follows the last layer; the token embeddings once more where nothing else is there."""
+    """What follows the last layer."""
+    tied: int
+    """Token embeddings that are the output's weights too: an accelerator has a copy of its own."""
 
     @classmethod
     def of(cls, tensors: dict[str, int]) -> WeightSizes:
@@ -63,10 +65,9 @@ class WeightSizes:
                 layers[int(match[1])] = layers.get(int(match[1]), 0) + size
             else:
                 ends[bool(_INPUT.match(name))] += size
-        if "output.weight" not in tensors:
-            ends[False] += tensors.get("token_embd.weight", 0)
+        tied = 0 if "output.weight" in tensors else tensors.get("token_embd.weight", 0)
         count = max(layers, default=-1) + 1
-        return cls(tuple(layers.get(at, 0) for at in range(count)), ends[True], ends[False])
+        return cls(tuple(layers.get(at, 0) for at in range(count)), ends[True], ends[False], tied)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Random-weight models whose memory cannot be cut: a recurrent one, and a sliding window."""
+"""Random-weight models of odd shapes: memory that cannot be cut, layers that differ, no chat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class _Writer:
         self._add_tokens(list(control))
         self.matrix("token_embd", VOCAB, WIDTH, scale=1.0)
         self.matrix("output", VOCAB, WIDTH, scale=1.0)
-        self.vector("output_norm.weight", WIDTH)
+        if architecture != "t5":  # which has one on each side
+            self.vector("output_norm.weight", WIDTH)
 
     def _add_tokens(self, control: list[str]) -> None:
         plain = [f"▁w{number}" for number in range(VOCAB - 259 - len(control))]
@@ -52,28 +53,119 @@ class _Writer:
         self.gguf.close()
 
 
+_INNER, _STATE, _RANK, _KERNEL = 2 * WIDTH, 8, 4, 4
+"""Of a Mamba layer."""
+
+
+def _add_mamba(writer: _Writer) -> None:
+    writer.gguf.add_ssm_conv_kernel(_KERNEL)
+    writer.gguf.add_ssm_inner_size(_INNER)
+    writer.gguf.add_ssm_state_size(_STATE)
+    writer.gguf.add_ssm_time_step_rank(_RANK)
+
+
+def _add_mamba_layer(writer: _Writer, name: str) -> None:
+    writer.vector(name + "attn_norm.weight", WIDTH)
+    writer.matrix(name + "ssm_in", 2 * _INNER, WIDTH)
+    writer.matrix(name + "ssm_conv1d", _INNER, _KERNEL)
+    writer.vector(name + "ssm_conv1d.bias", _INNER, 0.1)
+    writer.matrix(name + "ssm_x", _RANK + 2 * _STATE, _INNER)
+    writer.matrix(name + "ssm_dt", _INNER, _RANK)
+    writer.vector(name + "ssm_dt.bias", _INNER, 0.1)
+    states = np.arange(1, _STATE + 1, dtype=np.float32)
+    writer.gguf.add_tensor(name + "ssm_a", -np.tile(states, (_INNER, 1)))
+    writer.vector(name + "ssm_d", _INNER)
+    writer.matrix(name + "ssm_out", WIDTH, _INNER)
+
+
+def _add_attention(writer: _Writer, name: str, kv_width: int) -> None:
+    writer.vector(name + "attn_norm.weight", WIDTH)
+    writer.matrix(name + "attn_q", WIDTH, WIDTH)
+    writer.matrix(name + "attn_k", kv_width, WIDTH)
+    writer.matrix(name + "attn_v", kv_width, WIDTH)
+    writer.matrix(name + "attn_output", WIDTH, WIDTH)
+
+
+def _add_ffn(writer: _Writer, name: str, ffn: int = 64) -> None:
+    writer.vector(name + "ffn_norm.weight", WIDTH)
+    writer.matrix(name + "ffn_gate", ffn, WIDTH)
+    writer.matrix(name + "ffn_up", ffn, WIDTH)
+    writer.matrix(name + "ffn_down", WIDTH, ffn)
+
+
 def write_recurrent(path: Path) -> Path:
     """A Mamba: one state for each sequence, in which no token can be taken back."""
-    inner, state, rank, kernel = 2 * WIDTH, 8, 4, 4
     writer = _Writer(path, "mamba")
-    writer.gguf.add_ssm_conv_kernel(kernel)
-    writer.gguf.add_ssm_inner_size(inner)
-    writer.gguf.add_ssm_state_size(state)
-    writer.gguf.add_ssm_time_step_rank(rank)
+    _add_mamba(writer)
     for layer in range(2):
-        name = f"blk.{layer}."
-        writer.vector(name + "attn_norm.weight", WIDTH)
-        writer.matrix(name + "ssm_in", 2 * inner, WIDTH)
-        writer.matrix(name + "ssm_conv1d", inner, kernel)
-        writer.vector(name + "ssm_conv1d.bias", inner, 0.1)
-        writer.matrix(name + "ssm_x", rank + 2 * state, inner)
-        writer.matrix(name + "ssm_dt", inner, rank)
-        writer.vector(name + "ssm_dt.bias", inner, 0.1)
-        writer.gguf.add_tensor(
-            name + "ssm_a", -np.tile(np.arange(1, state + 1, dtype=np.float32), (inner, 1))
-        )
-        writer.vector(name + "ssm_d", inner)
-        writer.matrix(name + "ssm_out", WIDTH, inner)
+        _add_mamba_layer(writer, f"blk.{layer}.")
+    writer.close()
+    return path
+
+
+def write_hybrid(path: Path) -> Path:
+    """A Jamba: a layer with a state, then one with attention."""
+    writer = _Writer(path, "jamba")
+    _add_mamba(writer)
+    writer.gguf.add_head_count(2)
+    writer.gguf.add_head_count_kv([0, 1])
+    writer.gguf.add_feed_forward_length(64)
+    _add_mamba_layer(writer, "blk.0.")
+    for norm, size in (("dt", _RANK), ("b", _STATE), ("c", _STATE)):
+        writer.vector(f"blk.0.ssm_{norm}_norm.weight", size)
+    _add_attention(writer, "blk.1.", WIDTH // 2)
+    for layer in range(2):
+        _add_ffn(writer, f"blk.{layer}.")
+    writer.close()
+    return path
+
+
+def write_uneven(path: Path) -> Path:
+    """A DeciLM: head counts by layer, and a layer without attention."""
+    writer = _Writer(path, "deci")
+    writer.gguf.add_head_count([2, 0])
+    writer.gguf.add_head_count_kv([1, 0])
+    writer.gguf.add_feed_forward_length([64, 96])
+    writer.gguf.add_rope_dimension_count(WIDTH // 2)
+    _add_attention(writer, "blk.0.", WIDTH // 2)
+    _add_ffn(writer, "blk.0.", 64)
+    _add_ffn(writer, "blk.1.", 96)
+    writer.close()
+    return path
+
+
+def write_header(path: Path, architecture: str, **metadata: bool | int | str) -> Path:
+    """A file whose header says these things, and that has no layers."""
+    writer = _Writer(path, architecture)
+    for key, value in metadata.items():
+        name = key.replace("__", ".")
+        if isinstance(value, bool):
+            writer.gguf.add_bool(name, value)
+        elif isinstance(value, int):
+            writer.gguf.add_uint32(name, value)
+        else:
+            writer.gguf.add_string(name, value)
+    writer.close()
+    return path
+
+
+def write_encoder_decoder(path: Path) -> Path:
+    """A T5: what it reads goes through an encoder first."""
+    writer = _Writer(path, "t5")
+    writer.gguf.add_head_count(2)
+    writer.gguf.add_feed_forward_length(64)
+    writer.gguf.add_relative_attn_buckets_count(8)
+    writer.gguf.add_decoder_start_token_id(0)
+    for side in ("enc", "dec"):
+        writer.vector(f"{side}.output_norm.weight", WIDTH)
+        for layer in range(2):
+            name = f"{side}.blk.{layer}."
+            writer.matrix(name + "attn_rel_b", 8, 2)
+            _add_ffn(writer, name)
+            for attention in ("attn", "cross_attn")[: 1 + (side == "dec")]:
+                writer.vector(f"{name}{attention}_norm.weight", WIDTH)
+                for part in "qkvo":
+                    writer.matrix(f"{name}{attention}_{part}", WIDTH, WIDTH)
     writer.close()
     return path
 

@@ -9,7 +9,7 @@ import machine_limits
 import pytest
 from engine_helpers import MakeEngine
 from llama_engine.errors import ParameterError
-from llama_engine.limits import COMPUTE_BYTES, plan_context
+from llama_engine.limits import COMPUTE_BYTES, Room, plan_context
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
 from load_errors import LoadReason, ModelLoadError
@@ -19,7 +19,8 @@ GIB = 1024.0**3
 
 
 def plan(free: float | None, train: int = 4_096, **options: Any) -> Any:
-    return plan_context(EngineOptions(**options), 4, train, CELL, free)
+    rooms = [] if free is None else [Room("memory", free, CELL)]
+    return plan_context(EngineOptions(**options), 4, train, rooms)
 
 
 def test_each_sequence_has_the_models_own_length_where_it_fits() -> None:
@@ -50,6 +51,32 @@ def test_asking_for_more_than_fits_is_refused_with_both_numbers() -> None:
 def test_streams_in_equal_parts() -> None:
     chosen = plan(2 * GIB, total_tokens=5_000, layout="streams")
     assert (chosen.sequence_tokens, chosen.total_tokens) == (1_024, 4_096)
+
+
+def test_a_memory_that_cannot_be_shared_is_planned_in_parts() -> None:
+    room = Room("memory", COMPUTE_BYTES + 8_000 * CELL / 0.5, CELL)
+    chosen = plan_context(EngineOptions(), 4, 4_096, [room], can_share=False)
+    assert not chosen.is_shared
+    assert (chosen.sequence_tokens, chosen.total_tokens) == (1_792, 7_168)
+    with pytest.raises(ModelLoadError, match="1024 tokens"):
+        tight = Room("memory", COMPUTE_BYTES + 900 * CELL / 0.5, CELL)
+        plan_context(EngineOptions(), 4, 4_096, [tight], can_share=False)
+
+
+def test_the_tightest_place_decides() -> None:
+    rooms = [
+        Room("memory", 2 * GIB, CELL / 2),
+        Room("CUDA0", COMPUTE_BYTES + 6_000 * CELL / 2, CELL / 2, share=1.0),
+    ]
+    chosen = plan_context(EngineOptions(), 4, 4_096, rooms)
+    assert chosen.total_tokens == 5_888
+    assert "free CUDA0" in chosen.reason
+
+
+def test_what_could_not_be_allocated_is_not_planned_again() -> None:
+    chosen = plan_context(EngineOptions(), 4, 4_096, [], most_tokens=4_000)
+    assert chosen.total_tokens == 4_000
+    assert "what could be allocated" in chosen.reason
 
 
 def test_without_a_number_of_free_bytes_nothing_is_refused() -> None:

@@ -130,7 +130,7 @@ class ScriptedStream:
 
 
 def scripted(texts: Sequence[str], finish_reason: str) -> LlamaChat:
-    header = GgufHeader(Path("m.gguf"), 1, {}, WeightSizes((), 0, 0))
+    header = GgufHeader(Path("m.gguf"), 1, {}, WeightSizes((), 0, 0, 0))
     backend = Scripted(texts, finish_reason)
     here = Path(__file__)
     return LlamaChat("", "", here.name, here.parent, loader=lambda *_: (backend, header))

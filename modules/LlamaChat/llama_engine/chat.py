@@ -53,6 +53,7 @@ class EngineChat:
             "threads": self.setup.threads,
             "device": self.setup.device,
             "library": self.setup.library,
+            "layers": self.setup.layers,
             "keptPrefixBytes": engine.snapshots.size_bytes,
             **engine.counts.as_status(),
         }

@@ -12,8 +12,9 @@ from llama_prompt import PromptTemplate
 
 from llama_engine.chat import EngineChat
 from llama_engine.engine import OnDeath
-from llama_engine.loading import LoadedEngine, LoadProgress, load_engine
+from llama_engine.loading import LoadedEngine, load_engine
 from llama_engine.options import EngineOptions
+from llama_engine.weights import LoadProgress
 
 
 def load_chat(

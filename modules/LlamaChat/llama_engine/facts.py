@@ -23,3 +23,5 @@ class EngineFacts:
     """For steps of a few rows."""
     batch_threads: int
     """For steps of many."""
+    layers: dict[str, int]
+    """How many are where, by the device's name; what follows the last one counts as one more."""

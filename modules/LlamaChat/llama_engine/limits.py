@@ -12,11 +12,12 @@ least `ENOUGH_TOKENS`; the shared pool where memory is too small for that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from load_errors import LoadReason, ModelLoadError
 
-from llama_engine.options import CACHE_TYPES, EngineOptions
+from llama_engine.options import EngineOptions
 
 COMPUTE_BYTES = 192 * 1024**2
 """Room for compute buffers, logits and the process itself."""
@@ -26,20 +27,26 @@ LEAST_CONTEXT = 512
 ENOUGH_TOKENS = 16_384
 """A sequence with so many cells of its own needs no others', if nobody asked for more."""
 _STEP = 256
+_MOST_CELLS = 2**40
 _GIB = 1024**3
 
 
 @dataclass(frozen=True)
-class CacheShape:
-    """What a model's KV cells are made of: values of a cell over all layers, upper bounds."""
+class Room:
+    """Memory for KV cells in one place."""
 
-    key_values: int
-    value_values: int
+    name: str
+    free_bytes: float
+    """What is left there beside the weights."""
+    cell_bytes: float
+    """The part of one cell that lies there."""
+    share: float = FREE_SHARE
+    """How much of it the cache may take unasked."""
 
-    def cell_bytes(self, options: EngineOptions) -> float:
-        """Size of one cell with the cache types of the options."""
-        key_bytes = self.key_values * CACHE_TYPES[options.key_cache_type][1]
-        return key_bytes + self.value_values * CACHE_TYPES[options.value_cache_type][1]
+    def cells(self, is_asked: bool) -> int:
+        """How many fit beside what is needed to compute."""
+        usable = (self.free_bytes - COMPUTE_BYTES) * (1.0 if is_asked else self.share)
+        return max(0, int(min(usable / self.cell_bytes, _MOST_CELLS))) // _STEP * _STEP
 
 
 @dataclass(frozen=True)
@@ -59,32 +66,50 @@ def plan_context(
     options: EngineOptions,
     sequences: int,
     train_tokens: int,
-    cell_bytes: float,
-    free_bytes: float | None,
+    rooms: Sequence[Room],
+    *,
+    can_share: bool = True,
+    most_tokens: int | None = None,
 ) -> ContextPlan:
-    """Choose. `free_bytes` is what is free beside the weights; None where nobody can tell.
+    """Choose. `rooms` are the places where cells lie, none where nobody can tell; `can_share` is
+    whether the model's memory can be one pool; `most_tokens` what is known to be possible at most.
 
     Raises ModelLoadError (OUT_OF_MEMORY) where what was asked for does not fit.
     """
     wanted = options.context_tokens or train_tokens or LEAST_CONTEXT
-    least = options.context_tokens or min(wanted, LEAST_CONTEXT)
-    affordable = _affordable_tokens(options, cell_bytes, free_bytes)
-    if affordable is not None and affordable < max(least, options.total_tokens):
-        raise _too_large(max(least, options.total_tokens), cell_bytes, free_bytes or 0)
-    total = options.total_tokens or wanted * sequences
-    limit = "as asked for" if options.total_tokens else "the whole length for each"
-    if affordable is not None and total > affordable:
-        total, limit = affordable, f"what fits in {(free_bytes or 0) / _GIB:.1f} GiB of free memory"
-    is_shared = _is_shared(options, wanted, sequences, total)
+    least = max(options.context_tokens or min(wanted, LEAST_CONTEXT), options.total_tokens)
+    if not can_share:
+        least = max(least, _STEP * sequences)
+    is_asked = bool(options.context_tokens or options.total_tokens)
+    tightest = min(rooms, key=lambda room: room.cells(is_asked), default=None)
+    if tightest is not None and tightest.cells(is_asked) < least:
+        raise _too_large(least, tightest)
+    total, limit = _total(options, wanted * sequences, tightest, most_tokens)
+    is_shared = can_share and _is_shared(options, wanted, sequences, total)
     each = min(wanted, total if is_shared else total // sequences)
     if not is_shared:
         each = each if each == wanted else max(_STEP, each // _STEP * _STEP)
-        total = -(-each // _STEP) * _STEP * sequences
-    if affordable is not None and total > affordable:
-        raise _too_large(wanted * sequences, cell_bytes, free_bytes or 0)
+        total = each * sequences
     layout = "shared by" if is_shared else "in equal parts for"
     reason = f"{total} tokens ({limit}), {layout} {sequences} sequences of at most {each} tokens"
     return ContextPlan(sequences, each, total, is_shared, reason)
+
+
+def _total(
+    options: EngineOptions, wanted: int, tightest: Room | None, most_tokens: int | None
+) -> tuple[int, str]:
+    """Cells for all sequences, and why so many."""
+    total = options.total_tokens or wanted
+    limit = "as asked for" if options.total_tokens else "the whole length for each"
+    if tightest is not None:
+        is_asked = bool(options.context_tokens or options.total_tokens)
+        affordable = tightest.cells(is_asked)
+        if total > affordable:
+            total = affordable
+            limit = f"what fits in {tightest.free_bytes / _GIB:.1f} GiB of free {tightest.name}"
+    if most_tokens is not None and total > most_tokens:
+        total, limit = most_tokens, "what could be allocated"
+    return total, limit
 
 
 def _is_shared(options: EngineOptions, wanted: int, sequences: int, total: int) -> bool:
@@ -94,22 +119,11 @@ def _is_shared(options: EngineOptions, wanted: int, sequences: int, total: int) 
     return total < enough * sequences
 
 
-def _affordable_tokens(
-    options: EngineOptions, cell_bytes: float, free_bytes: float | None
-) -> int | None:
-    """Cells that fit: in all that is free where a length was asked for, else in a share of it."""
-    if free_bytes is None or not cell_bytes:
-        return None
-    is_asked = bool(options.context_tokens or options.total_tokens)
-    usable = (free_bytes - COMPUTE_BYTES) * (1.0 if is_asked else FREE_SHARE)
-    return max(0, int(usable / cell_bytes)) // _STEP * _STEP
-
-
-def _too_large(tokens: int, cell_bytes: float, free_bytes: float) -> ModelLoadError:
+def _too_large(tokens: int, room: Room) -> ModelLoadError:
     return ModelLoadError(
         LoadReason.OUT_OF_MEMORY,
-        f"A context of {tokens} tokens takes {tokens * cell_bytes / _GIB:.2f} GiB and "
-        f"{COMPUTE_BYTES / _GIB:.2f} GiB to compute with, and {free_bytes / _GIB:.2f} GiB are free "
-        "beside the model. Choose a shorter context, fewer sequences, a smaller KV cache type or a "
-        "smaller model",
+        f"A context of {tokens} tokens takes {tokens * room.cell_bytes / _GIB:.2f} GiB and "
+        f"{COMPUTE_BYTES / _GIB:.2f} GiB to compute with, and {room.free_bytes / _GIB:.2f} GiB are "
+        f"free of {room.name} beside the model. Choose a shorter context, fewer sequences, a "
+        "smaller KV cache type or a smaller model",
     )

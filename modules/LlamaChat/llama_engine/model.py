@@ -36,6 +36,18 @@ class Model:
         """Whether its memory cannot be cut at a token."""
         self._pieces: dict[int, bytes] = {}
 
+    def why_not_chat(self) -> str | None:
+        """Why the model cannot write a reply token by token; None where it can."""
+        if llama_cpp.llama_vocab_type(self.vocab) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:
+            return "it has no vocabulary"
+        if llama_cpp.llama_model_is_diffusion(self.handle):
+            return "it writes whole texts by diffusion"
+        if not llama_cpp.llama_model_has_decoder(self.handle):
+            return "it is an encoder, which turns texts into numbers"
+        if llama_cpp.llama_model_has_encoder(self.handle):
+            return "it translates from an encoder to a decoder"
+        return None
+
     def close(self) -> None:
         """Free the weights. No context of it may be left."""
         handle, self.handle = self.handle, None
