@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import control_groups
@@ -67,3 +72,54 @@ def test_without_limits_there_are_none(tmp_path: Path, lines: str) -> None:
     machine(tmp_path, lines)
     assert control_groups.free_bytes(tmp_path) is None
     assert control_groups.cores(tmp_path) is None
+
+
+IN_GROUPS = """
+import json, pathlib, sys
+for folder in sys.argv[1:]:
+    (pathlib.Path(folder) / "cgroup.procs").write_text("0")
+import control_groups, machine_limits
+print(json.dumps([control_groups.free_bytes(), control_groups.cores(),
+                  machine_limits.available_memory_bytes(), machine_limits.usable_cores()]))
+"""
+GIB = 1024**3
+
+
+@pytest.fixture
+def real_groups() -> Iterator[list[Path]]:
+    """Groups of 2 GiB and one core, of either version, where this machine lets us make them."""
+    top, name = Path("/sys/fs/cgroup"), f"llamachat-test-{os.getpid()}"
+    version_2 = {top / name: {"memory__max": 2 * GIB, "cpu__max": "100000 100000"}}
+    version_1 = {
+        top / "memory" / name: {"memory__limit_in_bytes": 2 * GIB},
+        top / "cpu" / name: {"cpu__cfs_period_us": 100000, "cpu__cfs_quota_us": 100000},
+    }
+    wanted = version_1 if (top / "memory").is_dir() else version_2
+    made: list[Path] = []
+    try:
+        for folder, limits in wanted.items():
+            folder.mkdir()
+            made.append(folder)
+            write(folder, **limits)
+        yield made
+    except OSError as ex:
+        pytest.skip(f"no control group can be made here: {ex}")
+    finally:
+        for folder in made:
+            folder.rmdir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
+def test_real_groups_of_two_gib_and_one_core(real_groups: list[Path], module_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", IN_GROUPS, *map(str, real_groups)],
+        cwd=module_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    free, cores, available, threads = json.loads(result.stdout)
+    assert GIB < free <= 2 * GIB
+    assert available <= free + 64 * 1024**2
+    assert (cores, threads) == (1.0, 1)
