@@ -132,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     module.set_defaults(run=_run_module)
 
     models = commands.add_parser("models", help="list the models by name, or install and use one")
-    models.add_argument("name", nargs="?", help="the model to install and use (default: list them)")
+    models.add_argument(
+        "name", nargs="?", help="the model to install and use, or a GGUF file (default: list them)"
+    )
+    models.add_argument("--copy", action="store_true", help="copy that file beside the others")
     _add_root(models)
     models.set_defaults(run=_models)
 
@@ -363,7 +366,8 @@ def _models(arguments: argparse.Namespace) -> int:
     env = module_environment(module, settings.server, "", os.environ)
     script = module.path / "model_download.py"
     command = [module_python(module), str(script), arguments.name or "--list"]
-    return subprocess.run(command, cwd=module.path, env=env, check=False).returncode  # noqa: S603
+    command += ["--copy"] if arguments.copy else []
+    return subprocess.run(command, env=env, check=False).returncode  # noqa: S603
 
 
 def _set_up(arguments: argparse.Namespace) -> int:

@@ -58,7 +58,15 @@ class CatalogueEntry:
 def read_catalogue(module_path: Path) -> list[CatalogueEntry]:
     """The known models, in the order in which they are shown."""
     content = json.loads((module_path / CATALOGUE_FILE).read_text(encoding="utf-8"))
-    return [_entry(item) for item in content["models"]]
+    builtin = builtin_path(module_path)
+    size = builtin.stat().st_size if builtin.is_file() else 0
+    return [_entry({"sizeBytes": size, "sizeIsExact": True, **item}) for item in content["models"]]
+
+
+def builtin_path(module_path: Path) -> Path:
+    """The built-in model's file: in the module's package, or at the root of the project."""
+    packaged = module_path / "models" / BUILTIN_FILE
+    return packaged if packaged.exists() else module_path.parent.parent / "models" / BUILTIN_FILE
 
 
 def find_entry(module_path: Path, name: str) -> CatalogueEntry:
@@ -74,13 +82,14 @@ def find_entry(module_path: Path, name: str) -> CatalogueEntry:
 
 
 def read_selection(directory: Path) -> str | None:
-    """The name of the model chosen by `model_download.py`; None where nobody chose.
+    """The model chosen by `model_download.py`: a name, or an absolute path; None: nobody chose.
 
     Raises ModelLoadError where the file is not what was written.
     """
     path = directory / SELECTION_FILE
     try:
-        name = json.loads(path.read_text(encoding="utf-8"))["name"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        chosen = content["path"] if "path" in content else content["name"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as ex:
@@ -90,7 +99,7 @@ def read_selection(directory: Path) -> str | None:
             "the built-in model",
             path,
         ) from ex
-    return str(name)
+    return str(chosen)
 
 
 def write_selection(directory: Path, entry: CatalogueEntry) -> None:
@@ -98,10 +107,19 @@ def write_selection(directory: Path, entry: CatalogueEntry) -> None:
     path = directory / SELECTION_FILE
     if entry.is_builtin:
         path.unlink(missing_ok=True)
-        return
-    directory.mkdir(parents=True, exist_ok=True)
+    else:
+        _write(path, {"name": entry.name})
+
+
+def write_path_selection(directory: Path, model: Path) -> None:
+    """The same for a file that somebody brought."""
+    _write(directory / SELECTION_FILE, {"path": str(model)})
+
+
+def _write(path: Path, content: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps({"name": entry.name}) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
     os.replace(draft, path)
 
 

@@ -1,7 +1,7 @@
 """Which model this module is to load.
 
-Invariant: what the settings name wins over what was chosen by name, and that over the built-in
-model; a model that was asked for and is not there is never replaced by another.
+Invariant: what the settings name wins over what was chosen by name or path, and that over the
+built-in model; a model that was asked for and is not there is never replaced by another.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from model_catalogue import BUILTIN_FILE, find_entry, read_selection
+from model_catalogue import BUILTIN_FILE, builtin_path, find_entry, read_selection
 from model_source import ModelSource
 
 ENV_DIRECTORY = "CPAI_MODULE_LLAMA_MODEL_DIR"
@@ -43,13 +43,13 @@ def choose_model(environment: Mapping[str, str], module_path: Path) -> ModelSour
     selected = read_selection(directory)
     if selected is None:
         return builtin_model(module_path)
+    if Path(selected).is_absolute():
+        return ModelSource(Path(selected).parent, Path(selected).name)
     entry = find_entry(module_path, selected)
     return builtin_model(module_path) if entry.is_builtin else ModelSource(directory, entry.file)
 
 
 def builtin_model(module_path: Path) -> ModelSource:
-    """The built-in model: in the module's package, or at the root of the project."""
-    packaged = module_path / "models"
-    if (packaged / BUILTIN_FILE).exists():
-        return ModelSource(packaged, BUILTIN_FILE)
-    return ModelSource(module_path.parent.parent / "models", BUILTIN_FILE)
+    """The built-in model."""
+    path = builtin_path(module_path)
+    return ModelSource(path.parent, path.name)

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gguf_shards import first_shard
 from load_errors import LoadReason, ModelLoadError
 from model_catalogue import (
     SELECTION_FILE,
     find_entry,
     read_catalogue,
     read_selection,
+    write_path_selection,
     write_selection,
 )
 from model_choice import choose_model, model_directory
@@ -66,6 +68,13 @@ def test_choosing_the_guide_returns_to_it(module: Path) -> None:
     assert choose_model({}, module).filename == "guide.gguf"
 
 
+def test_a_file_that_was_brought_wins_over_the_built_in_model(module: Path, tmp_path: Path) -> None:
+    write_path_selection(module / "models", tmp_path / "mine.gguf")
+    assert choose_model({}, module) == ModelSource(tmp_path, "mine.gguf")
+    write_selection(module / "models", find_entry(module, "phi-3-mini"))
+    assert choose_model({}, module).filename == "Phi-3-mini-4k-instruct-q4.gguf"
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"other": 1}', ""])
 def test_a_broken_choice_is_told_not_ignored(module: Path, content: str) -> None:
     (module / "models").mkdir()
@@ -96,5 +105,12 @@ def test_the_catalogue_is_sound(module_path: Path) -> None:
     assert len(set(names)) == len(names) >= 6
     for entry in entries:
         assert entry.file.endswith(".gguf")
+        assert first_shard(entry.file) == entry.file
         assert entry.licence and entry.note and entry.size_bytes > 0
         assert entry.is_builtin or (entry.context_tokens >= 4096 and "/" in entry.repo)
+
+
+def test_the_built_in_model_has_the_size_of_its_file(module_path: Path, root_path: Path) -> None:
+    guide = find_entry(module_path, "guide")
+    assert guide.size_bytes == (root_path / "models" / "guide.gguf").stat().st_size
+    assert guide.size_is_exact

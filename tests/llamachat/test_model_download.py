@@ -107,9 +107,11 @@ def test_an_unknown_name_lists_those_there_are(module_path: Path, directory: Pat
     assert "expected one of guide, gemma-3-1b" in output
 
 
-def test_a_model_that_is_there_needs_no_network(module_path: Path, directory: Path) -> None:
+def test_a_model_that_is_there_needs_no_network(
+    module_path: Path, directory: Path, tiny_bytes: bytes
+) -> None:
     directory.mkdir()
-    (directory / find_entry(module_path, NAME).file).write_bytes(b"GGUF")
+    (directory / find_entry(module_path, NAME).file).write_bytes(tiny_bytes)
     env = environment(None, directory)
     assert run(module_path, env, NAME)[0] == 0
     assert read_selection(directory) == NAME
@@ -124,7 +126,10 @@ def test_the_list_says_what_is_here_and_what_is_chosen(module_path: Path, direct
     assert models["guide"]["isSelected"] and models["guide"]["isDownloaded"]
     assert not models["mistral-7b"]["isDownloaded"]
     assert models["mistral-7b"]["sizeBytes"] == 4368439584
+    assert models["guide"]["fit"] == "fits"
+    assert {model["fit"] for model in models.values()} <= {"fits", "partly", "too_large"}
     status, text = run(module_path, env, "--list")
     assert status == 0
-    assert "* guide" in text
+    assert text.startswith("Free now: ")
+    assert "* guide                  4.3 MB  here         fits  " in text
     assert "4.37 GB  to download" in text
