@@ -63,8 +63,9 @@ class LlamaChat:
 
     `repo_id` and `fileglob` say where on the hub the model is, should `filename` not be in
     `model_dir`. `n_ctx` 0 is the model's own context length as far as memory allows;
-    `n_gpu_layers` -1 puts all layers on the accelerator there is; `n_threads` 0 is one thread for
-    each physical core. A `loader` says all that by itself, and more.
+    `n_gpu_layers` -1 puts as many layers as fit on the accelerator there is; `n_threads` 0 is one
+    thread for each physical core that the process may use. A `loader` says all that by itself, and
+    more.
     """
 
     def __init__(

@@ -13,6 +13,13 @@ def available_memory_bytes() -> int:
     return free if limit is None else min(free, limit)
 
 
+def memory_name() -> str:
+    """What to call it, so that nobody wonders where the rest of the machine's memory is."""
+    limit = control_groups.free_bytes()
+    is_limited = limit is not None and limit < int(psutil.virtual_memory().available)
+    return "memory (a control group's limit)" if is_limited else "memory"
+
+
 def usable_cores() -> int:
     """Cores for llama.cpp's threads: physical ones, that this process may use, within its quota.
 

@@ -38,11 +38,12 @@ class FreeMemory:
 
     memory_bytes: int
     accelerators: tuple[devices.Device, ...] = ()
+    memory_name: str = "memory"
 
     @classmethod
     def now(cls) -> FreeMemory:
         found = tuple(devices.accelerators())
-        return cls(machine_limits.available_memory_bytes(), found)
+        return cls(machine_limits.available_memory_bytes(), found, machine_limits.memory_name())
 
     def fit(self, weight_bytes: int) -> Fit:
         """For a model with weights of that size."""
@@ -54,7 +55,7 @@ class FreeMemory:
         return Fit.PARTLY if own and needed <= usable + self.memory_bytes else Fit.TOO_LARGE
 
     def __str__(self) -> str:
-        parts = [f"{self.memory_bytes / _GIB:.1f} GiB of memory"]
+        parts = [f"{self.memory_bytes / _GIB:.1f} GiB of {self.memory_name}"]
         parts += [
             f"{device.free_bytes / _GIB:.1f} GiB on {device.name} (of which "
             f"{MARGIN_BYTES // _GIB} GiB is kept back)"

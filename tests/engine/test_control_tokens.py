@@ -42,3 +42,14 @@ def test_an_end_token_is_not_text(make_engine: MakeEngine, reasoning_model: Path
     sampling = SamplingParams(temperature=0, logit_bias={2: 100.0})
     reply = collect(ask(engine, [5, 6, 7], max_tokens=3, sampling=sampling))
     assert (reply.text, reply.finished.reason) == ("", "stop")
+
+
+def test_the_end_of_a_channel_is_not_the_end_of_the_reply(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    """gpt-oss goes on after `<|end|>`; its replies end with `<|return|>` or `<|call|>`."""
+    names = ("<|return|>", "<|call|>", "<|end|>", "<|start|>", "<|channel|>", "<|message|>")
+    model = make_engine(write_sliding(tmp_path / "harmony.gguf", names)).model
+    tokens = {name: model.tokenize(name)[0] for name in names}
+    assert [name for name in names if model.is_end(tokens[name])] == ["<|return|>", "<|call|>"]
+    assert model.piece(tokens["<|end|>"]) == b"<|end|>"

@@ -40,7 +40,7 @@ def test_what_is_free_is_shared_where_it_does_not() -> None:
 
 def test_asking_for_more_than_fits_is_refused_with_both_numbers() -> None:
     with pytest.raises(
-        ModelLoadError, match=r"4000 tokens takes 0\.04 GiB.*0\.2. GiB are"
+        ModelLoadError, match=r"4000 tokens takes 0\.04 GiB.*0\.2. GiB of memory are"
     ) as caught:
         plan(COMPUTE_BYTES + 3_000 * CELL, context_tokens=4_000)
     assert caught.value.reason is LoadReason.OUT_OF_MEMORY

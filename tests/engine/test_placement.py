@@ -61,10 +61,13 @@ def test_a_card_without_room_for_a_layer_is_left_alone() -> None:
 
 def test_partial_offload_counts_the_machine_s_memory() -> None:
     assert place(gpu(8), host_gib=3)[0].gpu_layers == 26
-    with pytest.raises(ModelLoadError, match=r"8\.00 GiB are free on CUDA0, of which 1") as caught:
+    with pytest.raises(ModelLoadError, match=r"8\.00 GiB of CUDA0 are free, of which 1") as caught:
         place(gpu(8), host_gib=1)
     assert caught.value.reason is LoadReason.OUT_OF_MEMORY
-    assert "with all layers on the CPU its weights take 9.00 GiB, 1.00 GiB are" in str(caught.value)
+    assert (
+        "with all layers on the CPU its weights take 9.00 GiB, 1.00 GiB of memory are free"
+        in str(caught.value)
+    )
 
 
 def test_two_cards_share_by_what_they_have_free_or_as_set() -> None:

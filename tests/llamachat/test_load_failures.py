@@ -61,7 +61,9 @@ def test_a_context_beyond_all_memory_is_refused_before_it_is_allocated(
     model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_limits, "available_memory_bytes", lambda: 2**30)
-    with pytest.raises(ModelLoadError, match=r"16777216 tokens takes .* GiB are free") as caught:
+    with pytest.raises(
+        ModelLoadError, match=r"16777216 tokens takes .* GiB of memory .*are free"
+    ) as caught:
         chat(model_dir, "tiny.gguf", n_ctx=2**24).load()
     assert caught.value.reason is LoadReason.OUT_OF_MEMORY
 

@@ -10,8 +10,10 @@ import pytest
 def test_a_container_s_memory_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_groups, "free_bytes", lambda: 1_000)
     assert machine_limits.available_memory_bytes() == 1_000
+    assert machine_limits.memory_name() == "memory (a control group's limit)"
     monkeypatch.setattr(control_groups, "free_bytes", lambda: None)
     assert machine_limits.available_memory_bytes() > 1_000
+    assert machine_limits.memory_name() == "memory"
 
 
 @pytest.mark.parametrize("quota", [0.2, 1.0, 1.9])

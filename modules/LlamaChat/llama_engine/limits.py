@@ -123,7 +123,7 @@ def _too_large(tokens: int, room: Room) -> ModelLoadError:
     return ModelLoadError(
         LoadReason.OUT_OF_MEMORY,
         f"A context of {tokens} tokens takes {tokens * room.cell_bytes / _GIB:.2f} GiB and "
-        f"{COMPUTE_BYTES / _GIB:.2f} GiB to compute with, and {room.free_bytes / _GIB:.2f} GiB are "
-        f"free of {room.name} beside the model. Choose a shorter context, fewer sequences, a "
+        f"{COMPUTE_BYTES / _GIB:.2f} GiB to compute with, and {room.free_bytes / _GIB:.2f} GiB of "
+        f"{room.name} are free beside the model. Choose a shorter context, fewer sequences, a "
         "smaller KV cache type or a smaller model",
     )

@@ -105,7 +105,8 @@ def _placements(
     found = tuple(devices.accelerators()) if on_gpu else ()
     if on_gpu and not found:  # nobody can tell: try
         found = (devices.Device("GPU", "", 0, 0),)
-    machine = Machine(machine_limits.available_memory_bytes(), found)
+    free_bytes, name = machine_limits.available_memory_bytes(), machine_limits.memory_name()
+    machine = Machine(free_bytes, found, name)
     states = state_bytes(header) * options.sequences
     need = need_of(header, shape.layer_bytes(options) if shape else [], states)
     whole = (options.context_tokens or header.context_tokens) * options.sequences

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import load_errors
@@ -50,6 +50,7 @@ class Machine:
 
     host_bytes: float
     devices: tuple[Device, ...] = ()
+    host_name: str = "memory"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Placement:
 
     def rooms(self, cell_bytes: Sequence[float]) -> list[Room]:
         """What is left for KV cells of these sizes, in each place that has some."""
-        rooms = [Room("memory", self._host_left(), self._host_cells(cell_bytes), FREE_SHARE)]
+        name, cells = self.machine.host_name, self._host_cells(cell_bytes)
+        rooms = [Room(name, self._host_left(), cells, FREE_SHARE)]
         for at, device in enumerate(self.machine.devices, start=1):
             left = _usable(device) - self.weights(at)
             rooms.append(Room(device.name, left, _at(self.places, cell_bytes, at), 1.0))
@@ -94,13 +96,14 @@ class Placement:
                     f"{self.places.count(at)} layers",
                     own,
                     device.free_bytes,
-                    f" on {device.name}, of which {MARGIN_BYTES / _GIB:.0f} GiB is kept back",
+                    device.name,
+                    f", of which {MARGIN_BYTES / _GIB:.0f} GiB is kept back",
                 )
         own = self.machine.host_bytes - self._host_left()
         beside = cells * self._host_cells(self.need.cell_bytes) + (COMPUTE_BYTES if cells else 0)
         if own + beside > self.machine.host_bytes:
             what = "weights that stay in memory" if self.gpu_layers else "its weights"
-            return _does_not_fit(what, own, self.machine.host_bytes, "")
+            return _does_not_fit(what, own, self.machine.host_bytes, self.machine.host_name)
         return None
 
     def _shared(self) -> list[int]:
@@ -141,7 +144,7 @@ def place_layers(
     ModelLoadError (OUT_OF_MEMORY) where not even the weights do.
     """
     total = len(need.layer_bytes)
-    machine = Machine(machine.host_bytes, _chosen(machine.devices, options))
+    machine = replace(machine, devices=_chosen(machine.devices, options))
     most = total if options.gpu_layers < 0 else min(options.gpu_layers, total)
     is_free_to_choose = options.gpu_layers < 0 and machine.devices
     counts = range(most, -1, -1) if is_free_to_choose else [most if machine.devices else 0]
@@ -194,5 +197,5 @@ def _at(places: Sequence[int], sizes: Sequence[float], place: int) -> float:
     return sum(size for at, size in zip(places, sizes, strict=False) if at == place)
 
 
-def _does_not_fit(what: str, needed: float, free: float, where: str) -> str:
-    return f"{what} take {needed / _GIB:.2f} GiB, {free / _GIB:.2f} GiB are free{where}"
+def _does_not_fit(what: str, needed: float, free: float, where: str, but: str = "") -> str:
+    return f"{what} take {needed / _GIB:.2f} GiB, {free / _GIB:.2f} GiB of {where} are free{but}"
