@@ -126,6 +126,11 @@ class Options:
         )
 
     @property
+    def is_safe_mode_forbidden(self) -> bool:
+        """Whether the module's settings want it whole or not at all."""
+        return self.getEnvVariable("CPAI_MODULE_SAFE_MODE").lower() == "false"
+
+    @property
     def log_verbosity(self) -> LogVerbosity:
         try:
             return LogVerbosity(self.getEnvVariable("CPAI_LOG_VERBOSITY", "quiet").lower())

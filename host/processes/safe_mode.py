@@ -29,6 +29,8 @@ class SafeMode:
 
     def environment(self) -> dict[str, str]:
         """What the next launch is told."""
+        if not self._is_allowed:
+            return {MARK: "false"}
         return {MARK: "true", REASON: self.reason} if self.reason else {}
 
     def judge(self, ending: Ending, was_ready: bool) -> bool:

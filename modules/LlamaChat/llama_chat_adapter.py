@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from build_proof import current_proof, prove
 from chat_request import ChatRequest
 from engine_settings import engine_options
 from generation import Generation
 from llama_chat import LlamaChat, engine_loader
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
-from load_errors import ModelLoadError
+from load_errors import LoadReason, ModelLoadError
 from model_choice import HOW_TO_RETURN, choose_model
 from safe_mode import SafeMode, go_safe, remedy_for
 
@@ -55,9 +56,9 @@ class LlamaChat_adapter(ModuleRunner):
     def initialise(self) -> None:
         """Load the model. Raises where there is none to load: the host shows the reason."""
         options = self._engine_options()
-        if self._safe_mode_reason:
-            options = self._go_safe(options, self._safe_mode_reason)
         try:
+            if reason := self._safe_mode_reason or self._why_unproven():
+                options = self._go_safe(options, reason)
             source = choose_model(os.environ, MODULE_PATH)
             self.llama_chat = LlamaChat(
                 repo_id=source.repo,
@@ -69,7 +70,9 @@ class LlamaChat_adapter(ModuleRunner):
             )
             self.llama_chat.load()
         except ModelLoadError as ex:
-            self.load_error = ModelLoadError(ex.reason, f"{ex}. {HOW_TO_RETURN}", ex.path)
+            is_of_model = ex.reason not in (LoadReason.BROKEN_BUILD, LoadReason.NO_LIBRARY)
+            text = f"{ex}. {HOW_TO_RETURN}" if is_of_model else str(ex)
+            self.load_error = ModelLoadError(ex.reason, text, ex.path)
             raise self.load_error from ex
         self._tell_device(self.llama_chat)
         self._tell_safe_mode(self.llama_chat)
@@ -92,6 +95,20 @@ class LlamaChat_adapter(ModuleRunner):
         except (ImportError, OSError, RuntimeError):
             return False
         return has_gpu(self.enable_GPU)
+
+    def _why_unproven(self) -> str:
+        """Why this build of llama.cpp is not to be trusted; empty where it is proven here.
+
+        Raises ModelLoadError where safe mode is forbidden.
+        """
+        proof = current_proof() or prove()
+        if proof.ok:
+            return ""
+        reason = f"this build of llama.cpp fails its proof here: {proof.reason}"
+        if ModuleOptions.is_safe_mode_forbidden:
+            remedy = remedy_for(reason, MODULE_PATH)
+            raise ModelLoadError(LoadReason.BROKEN_BUILD, f"T{reason[1:]}. {remedy}")
+        return reason
 
     def _go_safe(self, options: EngineOptions, reason: str) -> EngineOptions:
         """The options of safe mode; the status says what they give up, and why."""

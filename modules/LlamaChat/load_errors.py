@@ -37,6 +37,8 @@ class LoadReason(str, Enum):
     """It is for something else than writing text: embeddings, ranking, a part of another model."""
     OUT_OF_MEMORY = "out_of_memory"
     """The weights or the KV cache do not fit."""
+    BROKEN_BUILD = "broken_build"
+    """This build of llama.cpp dies, hangs or answers nonsense on this processor."""
     NO_LIBRARY = "no_library"
     """llama-cpp-python is not installed, or its library does not load."""
     OTHER = "other"

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import llama_chat_adapter
 import pytest
+from build_proof import Proof
 from chat_request import ChatRequest
 from llama_chat_adapter import LlamaChat_adapter
 from load_errors import ModelLoadError
@@ -124,6 +126,39 @@ def test_without_a_model_every_command_fails_with_the_reason(
     assert status["loadErrorReason"] == "truncated"
     assert "half.gguf" in str(status["loadError"])
     adapter.cleanup()
+
+
+@pytest.fixture
+def broken_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that died in the proof that its processor's change asked for."""
+    proof = Proof(ok=False, fingerprint="", processor="", reason="killed by SIGILL")
+    monkeypatch.setattr(llama_chat_adapter, "current_proof", lambda: None)
+    monkeypatch.setattr(llama_chat_adapter, "prove", lambda: proof)
+
+
+@pytest.mark.usefixtures("broken_build")
+def test_a_build_that_fails_its_proof_is_used_in_safe_mode_only() -> None:
+    adapter = LlamaChat_adapter()
+    adapter.initialise()
+    status = adapter.module_status()
+    adapter.cleanup()
+    assert isinstance(status, dict)
+    assert "extra buffer types" in status["safeMode"]["gaveUp"]
+    assert "fails its proof here: killed by SIGILL" in status["safeMode"]["reason"]
+    assert "install" in status["safeMode"]["remedy"]
+    assert status["engine"]["sequences"] == 1
+
+
+@pytest.mark.usefixtures("broken_build")
+def test_where_safe_mode_is_forbidden_it_is_a_reason_not_to_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "false")
+    adapter = LlamaChat_adapter()
+    with pytest.raises(ModelLoadError, match=r"^This build .* killed by SIGILL.*install"):
+        adapter.initialise()
+    with pytest.raises(ModelLoadError, match="killed by SIGILL"):
+        adapter.process(data(prompt="Hello"))
 
 
 def test_a_wrong_number_in_the_settings_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

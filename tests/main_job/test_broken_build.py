@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import build_proof
 import pytest
 from chat import ROOT, Chat
 
@@ -20,6 +21,12 @@ async def module_of(chat: Chat) -> dict[str, Any]:
     _, body = await chat.call("GET", "/v1/module/list/status")
     [status] = [one for one in body["statuses"] if one["moduleId"] == "LlamaChat"]
     return dict(status)
+
+
+@pytest.fixture(autouse=True)
+def proven() -> None:
+    """The build itself is proven, or the module would prove the broken one when it starts."""
+    assert (build_proof.current_proof() or build_proof.prove()).ok
 
 
 async def answered(chat: Chat, command_id: str) -> str:

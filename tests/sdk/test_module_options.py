@@ -58,10 +58,12 @@ def test_safe_mode_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "false")
     monkeypatch.setenv("CPAI_MODULE_SAFE_MODE_REASON", "killed by SIGSEGV")
     assert ModuleOptions.safe_mode_reason == ""
+    assert ModuleOptions.is_safe_mode_forbidden
     monkeypatch.setenv("CPAI_MODULE_SAFE_MODE", "true")
     assert ModuleOptions.safe_mode_reason == "killed by SIGSEGV"
     monkeypatch.delenv("CPAI_MODULE_SAFE_MODE_REASON")
     assert ModuleOptions.safe_mode_reason == "CPAI_MODULE_SAFE_MODE asks for it"
+    assert not ModuleOptions.is_safe_mode_forbidden
 
 
 def test_nonsense_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
