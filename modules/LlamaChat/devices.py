@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _GPU, _INTEGRATED = 1, 2
 """ggml's `enum ggml_backend_dev_type`; llama.cpp takes integrated ones where there is no other."""
+_SILENT = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
     folder = Path(spec.origin).parent / "lib"
     pattern = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
     base, registry = (ctypes.CDLL(str(folder / pattern.format(n))) for n in ("ggml-base", "ggml"))
+    if "llama_cpp" not in sys.modules:  # drivers greet on stderr, and nobody has a log for it yet
+        base.ggml_log_set(_SILENT, None)
     return base, registry
 
 

@@ -156,6 +156,7 @@ def test_facts_tell_what_is_used(tiny_model: Path) -> None:
     facts = loaded.facts
     assert (facts.device, facts.threads, facts.plan.sequences) == ("CPU", 1, 2)
     assert "512 tokens" in facts.plan.reason
+    assert facts.layers == {"CPU": 3}
 
 
 def test_an_engine_that_was_never_started_frees_what_it_has(tiny_model: Path) -> None:

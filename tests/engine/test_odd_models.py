@@ -11,7 +11,8 @@ import pytest
 from engine_helpers import MakeEngine, ask, collect
 from gguf_header import read_header
 from llama_engine import opening, weights
-from llama_engine.cache_shape import shape_in_header, state_bytes
+from llama_engine.cache_shape import shape_in_header, shape_in_model, state_bytes
+from llama_engine.engine import Engine
 from llama_engine.limits import LEAST_CONTEXT
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
@@ -58,6 +59,10 @@ def test_cells_are_counted_layer_by_layer(tmp_path: Path) -> None:
         assert shape is not None
         assert (shape.key_values, shape.value_values) == (keys, keys)
     assert shape_in_header(read_header(write_recurrent(tmp_path / "odd.gguf"))) is None
+
+
+def test_llama_cpp_says_the_same_as_the_header(engine: Engine, tiny_model: Path) -> None:
+    assert shape_in_model(engine.model) == shape_in_header(read_header(tiny_model))
 
 
 def test_where_every_fourth_layer_has_attention(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from devices import Device
+from llama_engine.errors import ParameterError
 from llama_engine.limits import COMPUTE_BYTES
 from llama_engine.options import EngineOptions
 from llama_engine.placement import MARGIN_BYTES, Machine, Need, Placement, place_layers
@@ -77,6 +78,11 @@ def test_two_cards_share_by_what_they_have_free_or_as_set() -> None:
     assert even.layers() == {"CPU": 0, "CUDA0": 17, "CUDA1": 16}
     alone = place(first, second, split_mode="none", main_gpu=1)[0]
     assert alone.layers() == {"CPU": 23, "CUDA1": 10}
+
+
+def test_a_card_that_is_not_there_cannot_be_the_main_one() -> None:
+    with pytest.raises(ParameterError, match="main_gpu: expected 0 to 1, got 2"):
+        place(gpu(12), gpu(12), split_mode="none", main_gpu=2)
 
 
 def test_a_number_that_was_set_is_kept_or_refused() -> None:

@@ -109,8 +109,8 @@ def _placements(
     machine = Machine(free_bytes, found, name)
     states = state_bytes(header) * options.sequences
     need = need_of(header, shape.layer_bytes(options) if shape else [], states)
-    whole = (options.context_tokens or header.context_tokens) * options.sequences
     asked = max(options.context_tokens, options.total_tokens)
+    whole = (header.context_tokens or LEAST_CONTEXT) * options.sequences
     cells = (asked,) if asked else (min(whole, _DECENT_TOKENS), LEAST_CONTEXT)
     return place_layers(header.path, need, machine, options, cells)
 

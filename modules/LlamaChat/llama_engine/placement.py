@@ -22,7 +22,7 @@ from gguf_header import GgufHeader
 from load_errors import ModelLoadError
 
 from llama_engine.limits import COMPUTE_BYTES, FREE_SHARE, Room
-from llama_engine.options import EngineOptions
+from llama_engine.options import EngineOptions, within
 
 MARGIN_BYTES = 1024**3
 """What stays free on every accelerator: for other programs, and for what nobody can foresee."""
@@ -141,7 +141,8 @@ def place_layers(
     """The placements that fit, best first, each with less layers on accelerators than the last.
 
     `cells` are numbers of KV cells that should fit beside the weights, most wanted first. Raises
-    ModelLoadError (OUT_OF_MEMORY) where not even the weights do.
+    ModelLoadError (OUT_OF_MEMORY) where not even the weights do, ParameterError for an accelerator
+    that is not there.
     """
     total = len(need.layer_bytes)
     machine = replace(machine, devices=_chosen(machine.devices, options))
@@ -169,9 +170,10 @@ def _chosen(devices: Sequence[Device], options: EngineOptions) -> tuple[Device, 
     """The accelerators that the options leave to llama.cpp."""
     if not options.gpu_layers:
         return ()
-    if options.split_mode == "none":
-        return tuple(devices[options.main_gpu : options.main_gpu + 1])
-    return tuple(devices)
+    if options.split_mode != "none" or not devices:
+        return tuple(devices)
+    within("main_gpu", options.main_gpu, 0, len(devices) - 1)
+    return (devices[options.main_gpu],)
 
 
 def _place(need: Need, machine: Machine, options: EngineOptions, count: int) -> Placement:
