@@ -45,6 +45,10 @@ class LoadLog:
     def add(self, level: int, text: str) -> None:
         self._lines.append((level, text))
 
+    def clear(self) -> None:
+        """Before another try: what was said of the last one is no longer true."""
+        self._lines.clear()
+
     @property
     def errors(self) -> list[str]:
         return [text for level, text in self._lines if level == _ERROR]

@@ -69,7 +69,7 @@ def load_engine(
     with load_log() as log:
         model, placement = load_weights(WeightSource(header, options, progress, log), placements)
         try:
-            not_chat_loaded(header, model)
+            _refuse_what_cannot_chat(header, model)
             context, plan = _open(model, options, placement, shape or shape_in_model(model), log)
         except BaseException:
             model.close()
@@ -91,7 +91,7 @@ def load_engine(
     return LoadedEngine(engine, facts)
 
 
-def not_chat_loaded(header: GgufHeader, model: Model) -> None:
+def _refuse_what_cannot_chat(header: GgufHeader, model: Model) -> None:
     """Refuse what only llama.cpp knows not to write text. Raises ModelLoadError."""
     detail = model.why_not_chat()
     if detail:

@@ -71,10 +71,10 @@ def _load(source: WeightSource, gpu_layers: int) -> Model:
         params.tensor_split = shares
     callback = llama_cpp.llama_progress_callback(_reporter(source.progress))
     params.progress_callback = callback
-    said = len(source.log.errors)
+    source.log.clear()
     handle = llama_cpp.llama_model_load_from_file(str(header.path).encode(), params)
     if not handle:
-        raise load_errors.from_log(header.path, source.log.errors[said:])
+        raise load_errors.from_log(header.path, source.log.errors)
     return Model(handle, header.path)
 
 
