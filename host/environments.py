@@ -47,25 +47,20 @@ def ensure_environments(modules: Iterable[ModuleSettings], server: ServerSetting
     Raises SetupFailed, OSError.
     """
     for module in modules:
-        if has_setup(module) and not _is_up_to_date(module):
-            set_up(module, server)
+        if not has_setup(module) or _is_up_to_date(module):
+            continue
+        with _locked(module, server):
+            if not _is_up_to_date(module):  # another process may just have done it
+                _set_up(module, ())
 
 
-def set_up(module: ModuleSettings, server: ServerSettings, arguments: Sequence[str] = ()) -> None:
-    """Run the module's setup program with these arguments besides. Raises SetupFailed, OSError."""
-    assert module.venv is not None  # noqa: S101
-    make_private_dir(server.root_path, is_own=False)
-    module.venv.parent.mkdir(exist_ok=True)
-    stamp = module.venv / STAMP_FILE
-    with FileLock(f"{module.venv}.lock"):
-        if not arguments and _is_up_to_date(module):
-            return  # another process has just done it
-        stamp.unlink(missing_ok=True)
-        status = _run_setup(module, ["--venv", str(module.venv), *arguments])
-        if status == 0 and module.venv.is_dir():
-            stamp.write_text(_fingerprint(module), encoding="utf-8")
-    if status != 0:
-        raise SetupFailed(module, status)
+def set_up(module: ModuleSettings, server: ServerSettings, arguments: Sequence[str]) -> None:
+    """Run the module's setup program, whatever there is already, with these arguments besides.
+
+    Raises SetupFailed, OSError.
+    """
+    with _locked(module, server):
+        _set_up(module, arguments)
 
 
 def set_up_checkout(module: ModuleSettings, arguments: Sequence[str]) -> None:
@@ -73,6 +68,24 @@ def set_up_checkout(module: ModuleSettings, arguments: Sequence[str]) -> None:
     status = _run_setup(module, ["--project", str(HOME), *arguments])
     if status != 0:
         raise SetupFailed(module, status)
+
+
+def _locked(module: ModuleSettings, server: ServerSettings) -> FileLock:
+    make_private_dir(server.root_path, is_own=False)
+    environment = Path(str(module.venv))
+    environment.parent.mkdir(exist_ok=True)
+    return FileLock(f"{environment}.lock")
+
+
+def _set_up(module: ModuleSettings, arguments: Sequence[str]) -> None:
+    environment = Path(str(module.venv))
+    stamp = environment / STAMP_FILE
+    stamp.unlink(missing_ok=True)
+    status = _run_setup(module, ["--venv", str(environment), *arguments])
+    if status != 0:
+        raise SetupFailed(module, status)
+    if environment.is_dir():  # it may have been asked to remove it
+        stamp.write_text(_fingerprint(module), encoding="utf-8")
 
 
 def _run_setup(module: ModuleSettings, arguments: Sequence[str]) -> int:

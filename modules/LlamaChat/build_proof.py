@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from install_again import install_again
 from llama_setup.processor import this_processor
 
 MODULE_PATH = Path(__file__).resolve().parent
@@ -51,7 +52,7 @@ MESSAGES = (
 REPLY = "I'm the small guide that is built into LlamaChat, and I can answer questions about"
 """How the guide's greedy answer to these begins."""
 REPLY_TOKENS = 24
-_REPAIR = "Run ./install.sh again: it proves the build, and replaces one that does not work"
+_REPAIR = f"{install_again()}: it proves the build, and replaces one that does not work"
 BATCHES = (32, 512)
 """Tokens of a batch, in the two ways the prompt is evaluated."""
 
@@ -180,7 +181,7 @@ def _remedy(reason: str) -> str:
     if "cannot open shared object" in reason or "could not be loaded" in reason:
         return (
             "A library that this build needs is missing: install the GPU's runtime (for CUDA its "
-            "toolkit's libraries), or run ./install.sh --backend cpu"
+            "toolkit's libraries), or install with --backend cpu"
         )
     return _REPAIR
 

@@ -5,11 +5,11 @@ Invariant: `go_safe` only takes away; a setting that is smaller than safe mode's
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from install_again import install_again
 from llama_engine.options import CACHE_TYPES, EngineOptions
 
 MARK = "CPAI_MODULE_SAFE_MODE"
@@ -77,14 +77,6 @@ def remedy_for(reason: str, module_path: Path) -> str:
             "llamachat again. `llamachat doctor` says what fits"
         )
     return (
-        f"{_install_command(module_path)}: it proves the build of llama.cpp and replaces one that "
+        f"{install_again(module_path)}: it proves the build of llama.cpp and replaces one that "
         "fails. Then start llamachat again. `llamachat doctor` says more"
     )
-
-
-def _install_command(module_path: Path) -> str:
-    """How whoever has this module installs it: in a checkout, or where another host put it."""
-    root = module_path.parent.parent
-    is_windows = sys.platform == "win32"
-    script, command = ("install.bat",) * 2 if is_windows else ("install.sh", "./install.sh")
-    return f"Run {command} in {root}" if (root / script).is_file() else "Install the module again"

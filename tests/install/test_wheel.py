@@ -226,6 +226,15 @@ def test_a_changed_module_and_a_lost_python_are_seen(installation: Installation)
     assert "setting up" not in installation.run("models").stderr
 
 
+def test_setup_runs_whatever_there_is(installation: Installation) -> None:
+    for _ in range(2):
+        done = installation.run("setup")
+        assert done.returncode == 0 and "setting up" in done.stderr
+    assert "setting up" not in installation.run("models").stderr
+    refused = installation.run("setup", "--no-such-option")
+    assert refused.returncode == 1 and "--no-such-option" in refused.stderr
+
+
 def test_the_package_for_other_hosts_can_be_made_from_it(installation: Installation) -> None:
     made = installation.run("package", "LlamaChat")
     assert made.returncode == 0, made.stderr

@@ -77,6 +77,9 @@ def test_extra_buffers_alone_can_be_set_off(module_path: Path) -> None:
 def test_the_remedy_fits_the_reason(module_path: Path, tmp_path: Path) -> None:
     assert f"install.sh in {module_path.parents[1]}: it proves" in remedy_for(KILLED, module_path)
     assert remedy_for(KILLED, tmp_path).startswith("Install the module again: it proves")
+    (tmp_path / "__main__.py").touch()  # as in a package that pip installed
+    in_package = tmp_path / "modules" / "LlamaChat"
+    assert remedy_for(KILLED, in_package).startswith("Run llamachat setup: it proves")
     assert "a smaller model" in remedy_for("killed by SIGKILL (signal 9)", module_path)
     assert "Unset" in remedy_for("CPAI_MODULE_SAFE_MODE asks for it", module_path)
 

@@ -220,7 +220,7 @@ class Ladder:
             )
         return (
             "No build of llama.cpp works on this machine. Run this again with --again to try them "
-            "all once more, or with another compiler, such as CC=clang CXX=clang++ ./install.sh",
+            "all once more, or with another compiler: CC=clang CXX=clang++ before the command",
             f"The processor is {self._processor}. `llamachat doctor` lists what was found.",
         )
 
