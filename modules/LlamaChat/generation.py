@@ -12,7 +12,7 @@ from typing import Any
 from chat_backend import ChatStream, Chunk
 from chat_request import ChatRequest
 from llama_chat import LlamaChat
-from llama_engine.errors import RequestError
+from llama_engine.errors import GenerationError, RequestError
 from load_errors import PromptTooLongError
 
 from sdk import RunningCommand
@@ -22,6 +22,8 @@ COUNT_EVERY_S = 0.05
 EMPTY_REPLY = (
     "The model ended without a word. Ask again, in other words or with a higher temperature"
 )
+
+CUT_REPLY = "The reply was cut: the engine ended before it. What there is of it is kept"
 
 
 class Generation:
@@ -34,6 +36,7 @@ class Generation:
         self._first_token_s: float | None = None
         self._counted_s = 0.0
         self._has_text = False
+        self._failure: str | None = None
         self._finish_reason: str | None = None
         self._logprobs: list[dict[str, Any]] = []
 
@@ -61,11 +64,13 @@ class Generation:
                 self._on_chunk(chunk, stream)
                 if self._command.is_cancelled:
                     break
+        except GenerationError as ex:
+            self._failure = str(ex)
         finally:
             stream.close()
         self._count(stream.completion_tokens, time.perf_counter())
         ended_s = time.perf_counter()
-        return self._result() | {
+        return self._result(stream.completion_tokens) | {
             "processMs": int((ended_s - started_s) * 1000),
             "inferenceMs": int((ended_s - inference_started_s) * 1000),
         }
@@ -96,12 +101,18 @@ class Generation:
         took_s = now_s - (self._first_token_s or now_s)
         self._command.set(completionTokens=tokens, tokensPerSecond=_rate(tokens - 1, took_s))
 
-    def _result(self) -> dict[str, Any]:
+    def _is_stopped_at_once(self, tokens: int) -> bool:
+        """Whether a stop string was all there was: the model said something, and nothing is shown."""
+        return bool(tokens and self._request.options.get("stop"))
+
+    def _result(self, tokens: int) -> dict[str, Any]:
         if self._command.is_cancelled:
             return {"success": True, "stop_reason": "cancelled"}
-        if not self._has_text:
-            return {"success": False, "error": EMPTY_REPLY}
+        if self._failure is not None or self._finish_reason is None:
+            return {"success": False, "error": self._failure or CUT_REPLY}
         is_cut = self._finish_reason == "length"
+        if not (self._has_text or is_cut or self._is_stopped_at_once(tokens)):
+            return {"success": False, "error": EMPTY_REPLY}
         result = {"success": True, "stop_reason": "length" if is_cut else "completed"}
         return result | ({"logprobs": {"content": self._logprobs}} if self._logprobs else {})
 

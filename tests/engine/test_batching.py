@@ -75,9 +75,15 @@ def test_finished_tells_times_and_counts(make_engine: MakeEngine) -> None:
 def test_stop_ends_what_runs_and_refuses_what_comes(make_engine: MakeEngine) -> None:
     engine = make_engine()
     tokens = prompt(engine, 10)
-    generation = ask(engine, tokens, 400)
+    generation, unwanted = ask(engine, tokens, 400), ask(engine, tokens, 400)
+    unwanted.cancel()
     assert engine.stop()
-    assert collect(generation).finished.reason == "cancelled"
+    finished = collect(generation).finished
+    assert (finished.reason, finished.error) == (
+        "error",
+        "The engine was stopped before the reply had ended",
+    )
+    assert collect(unwanted).finished.reason == "cancelled"
     with pytest.raises(EngineStoppedError):
         ask(engine, tokens, 4)
     with pytest.raises(EngineStoppedError):

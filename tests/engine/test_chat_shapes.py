@@ -12,7 +12,7 @@ from chat_backend import ChatBackend, ChatMessage, ChatStream
 from llama_chat import LlamaChat, engine_loader, text_of
 from llama_engine.chat import EngineChat
 from llama_engine.chat_loader import chat_over, load_chat
-from llama_engine.errors import GrammarError, ParameterError, TemplateError
+from llama_engine.errors import GenerationError, GrammarError, ParameterError, TemplateError
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
 from load_errors import PromptTooLongError
@@ -67,6 +67,15 @@ def test_prompt_progress_and_should_stop(chat: EngineChat) -> None:
     assert seen[-1][1] == stream.prompt_tokens
     assert stream.completion_tokens < 400
     assert chunks[-1]["choices"][0]["finish_reason"] is None
+
+
+def test_an_engine_that_stops_fails_the_stream(chat: EngineChat) -> None:
+    stream = chat.stream(HELLO, {"max_tokens": 480})
+    chunks = [next(stream), next(stream)]
+    chat.engine.stop()
+    with pytest.raises(GenerationError, match="stopped before the reply had ended"):
+        chunks += stream
+    assert text_of(chunks)
 
 
 def test_closing_ends_the_generation(chat: EngineChat) -> None:

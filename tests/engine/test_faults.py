@@ -131,3 +131,17 @@ def test_a_stop_is_no_death(make_engine: MakeEngine) -> None:
     engine = make_engine(on_death=lambda: told.append(True))
     assert engine.stop()
     assert told == []
+
+
+def test_an_engine_that_dies_fails_what_it_had(engine: Engine, decode_with: DecodeWith) -> None:
+    generation = ask(engine, prompt(engine, 20), 400)
+    first = wait_for_text(generation)
+
+    def fault(batch: Batch, context: Context, real: Decode) -> int:
+        raise SystemExit("the end of the thread")
+
+    decode_with(fault)
+    reply = collect(generation, first)
+    assert reply.finished.reason == "error"
+    assert "stopped by itself: SystemExit('the end of the thread')" in (reply.finished.error or "")
+    assert reply.text

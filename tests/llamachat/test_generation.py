@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from chat_request import ChatRequest
-from generation import EMPTY_REPLY, Generation
+from generation import CUT_REPLY, EMPTY_REPLY, Generation
 from gguf_header import GgufHeader
 from llama_chat import LlamaChat
 from weight_sizes import WeightSizes
@@ -29,10 +29,13 @@ class Watched:
         self.command = RunningCommand("c1", self._changed)
         self.lengths: list[int] = []
         self.cancel_after_chars = cancel_after_chars
+        self.on_text: Callable[[], None] | None = None
 
     def _changed(self) -> None:
         length = self.command.length
         self.lengths.append(length)
+        if length and self.on_text is not None:
+            self.on_text()
         if self.cancel_after_chars is not None and length > self.cancel_after_chars:
             self.command.request_cancel()
 
@@ -90,7 +93,7 @@ class Scripted:
 
     facts = ModelFacts(100, "CPU", "")
 
-    def __init__(self, texts: Sequence[str], finish_reason: str) -> None:
+    def __init__(self, texts: Sequence[str], finish_reason: str | None) -> None:
         self.texts = texts
         self.finish_reason = finish_reason
 
@@ -130,7 +133,7 @@ class ScriptedStream:
     def close(self) -> None: ...
 
 
-def scripted(texts: Sequence[str], finish_reason: str) -> LlamaChat:
+def scripted(texts: Sequence[str], finish_reason: str | None) -> LlamaChat:
     header = GgufHeader(Path("m.gguf"), 1, {}, WeightSizes((), 0, 0, 0))
     backend = Scripted(texts, finish_reason)
     here = Path(__file__)
@@ -147,3 +150,36 @@ def test_a_model_that_ends_by_itself_has_completed() -> None:
 def test_an_empty_reply_is_a_failure_never_a_success() -> None:
     result = Generation(scripted([], "stop"), request(), Watched().command).run()
     assert (result["success"], result["error"]) == (False, EMPTY_REPLY)
+
+
+def test_a_stream_without_its_end_has_failed_and_keeps_the_text() -> None:
+    watched = Watched()
+    result = Generation(scripted(["Yes", ","], None), request(), watched.command).run()
+    assert (result["success"], result["error"]) == (False, CUT_REPLY)
+    assert watched.command.text == "Yes,"
+
+
+def test_an_engine_that_stops_fails_the_reply_and_keeps_the_text(model_dir: Path) -> None:
+    model = LlamaChat("", "", "tiny.gguf", model_dir, n_ctx=512, n_threads=1)
+    model.load()
+    watched = Watched()
+    watched.on_text = model.close
+    result = Generation(model, request(max_tokens=400), watched.command).run()
+    assert result["success"] is False
+    assert result["error"] == "The engine was stopped before the reply had ended"
+    assert watched.command.text
+
+
+def test_a_stop_string_at_once_is_an_empty_reply(chat: LlamaChat) -> None:
+    first = Watched()
+    Generation(chat, request(max_tokens=1), first.command).run()
+    watched = Watched()
+    stopped = ChatRequest("Hello", None, 10, 0.0, {"stop": [first.command.text]})
+    result = Generation(chat, stopped, watched.command).run()
+    assert (result["success"], result["stop_reason"]) == (True, "completed")
+    assert watched.command.text == ""
+
+
+def test_a_length_that_left_no_room_for_a_word() -> None:
+    result = Generation(scripted([], "length"), request(), Watched().command).run()
+    assert (result["success"], result["stop_reason"]) == (True, "length")

@@ -1,7 +1,8 @@
 """Conversations on an engine, in llama-cpp-python's shapes: what `do_chat` has behind it.
 
-Invariant: a stream ends by itself, with an exception, or by `close()`, and in every case the engine
-is told, so that nothing is generated that nobody will read.
+Invariant: a stream ends with a finish reason, with an exception, or by `close()`, and in every case
+the engine is told, so that nothing is generated that nobody will read. A reply that was cut and not
+by its reader ends with an exception.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class EngineStream:
                 self.finished = event
         if self.finished.error is not None:
             raise GenerationError(self.finished.error)
-        if self.finished.reason != "cancelled":  # by the engine's own end
+        if self.finished.reason != "cancelled":  # by `close()` in another thread
             yield {**self._chunk({}, reason=self.finished.reason), "usage": self.usage}
 
     def _next_event(self) -> Progress | TextDelta | Finished | None:

@@ -82,6 +82,8 @@ class Engine:
         """Whose last events are not handed out yet."""
         self._has_work = False
         self._is_stopping = False
+        self._stopped_by = "The engine was stopped before the reply had ended"
+        """What replies that it cuts are told."""
         self._in_use = threading.Lock()
         """Held by other threads while they use the model, and to stop the engine."""
         self._thread = threading.Thread(target=self._run, name="llama-engine", daemon=True)
@@ -125,9 +127,10 @@ class Engine:
             yield
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """End all generations (`cancelled`) and the thread, and free everything.
+        """End the thread and all generations, and free everything.
 
-        Returns False where a step took longer than `timeout_s`.
+        A generation that its reader had cancelled ends as `cancelled`, any other as `error`, since
+        nobody asked for its end. Returns False where a step took longer than `timeout_s`.
         """
         with self._in_use:
             self._is_stopping = True
@@ -156,8 +159,9 @@ class Engine:
             while not self._is_stopping:
                 self._receive()
                 self._has_work = self._guarded_step()
-        except BaseException:  # whatever it is, it ends no other thread
+        except BaseException as ex:  # whatever it is, it ends no other thread
             logger.critical("The engine's thread ends", exc_info=True)
+            self._stopped_by = f"The engine stopped by itself: {ex!r}; its log says how"
         finally:
             if self._on_death is not None and not self._is_stopping:
                 self._on_death()
@@ -300,8 +304,9 @@ class Engine:
         with self._in_use:
             self._is_stopping = True
             self._receive()
+            self._drop_cancelled()
             for sequence in (*self._admission.running, *self._admission.waiting):
-                self._finish(sequence, "cancelled")
+                self._fail(sequence, self._stopped_by)
             self._deliver()
             self._context.close()
             self.model.close()
