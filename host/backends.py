@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from host.settings import ServerSettings
-from host.store.data_dir import default_data_dir
+from host.store.data_dir import data_dir
 from host.store.local import LocalStore
 from host.store.memory import MemoryStore
 from host.store.protocol import CommandStore
@@ -24,13 +23,6 @@ def open_backend(server: ServerSettings, env: Mapping[str, str] = os.environ) ->
     if server.store == "local":
         return _local_store(server, env), MemorySwitchboard()
     return _redis_backend(server)
-
-
-def data_dir(server: ServerSettings, env: Mapping[str, str] = os.environ) -> Path:
-    """Where the host keeps what outlives it; a relative path begins at the deployment's root."""
-    if server.data_dir is None:
-        return default_data_dir(env)
-    return server.root_path / server.data_dir.expanduser()
 
 
 def _local_store(server: ServerSettings, env: Mapping[str, str]) -> LocalStore:

@@ -18,7 +18,6 @@ from typing import Any
 from host import __version__
 from host.app import Host, PortInUse, serve_until
 from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, ask
-from host.backends import data_dir
 from host.client import HostClient, HostError
 from host.deployment import load_deployment
 from host.drain import drain
@@ -37,6 +36,7 @@ from host.settings import (
     module_python,
 )
 from host.settings.schema import PER_GPU, Instances, store_name
+from host.store.data_dir import data_dir
 from host.store.protocol import StoreLocked, StoreUnavailable
 from host.wire import PROTOCOL
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from host.home import HOME
 from host.settings.schema import ModuleSettings, ServerSettings
+from host.store.data_dir import data_dir
 
 _MACRO = re.compile(r"%([A-Z_]+)%")
 
@@ -57,6 +58,7 @@ def module_environment(
     env = _over(configured, base_env)
     env = _over(env, _variables(instance_env or {}, module, server))
     env.update(_identity(module, server, instance_id))
+    env["CPAI_DATA_DIR"] = str(data_dir(server, base_env))
     env["PYTHONUNBUFFERED"] = "1"
     paths = [str(HOME), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)

@@ -12,11 +12,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from host.store.protocol import StoreLocked
+
+if TYPE_CHECKING:
+    from host.settings.schema import ServerSettings
 
 ENV_NAME = "LLAMACHAT_DATA_DIR"
 CONFIG_ENV_NAME = "LLAMACHAT_CONFIG_DIR"
@@ -33,6 +37,13 @@ def default_config_dir(env: Mapping[str, str] = os.environ) -> Path:
     """Where a user's settings lie, unless LLAMACHAT_CONFIG_DIR says another place."""
     default = platformdirs.user_config_path("llamachat", False)
     return Path(env.get(CONFIG_ENV_NAME) or default).expanduser()
+
+
+def data_dir(server: ServerSettings, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the host keeps what outlives it; a relative path begins at the deployment's root."""
+    if server.data_dir is None:
+        return default_data_dir(env)
+    return server.root_path / server.data_dir.expanduser()
 
 
 def make_private_dir(path: Path, *, is_own: bool = True) -> None:

@@ -102,7 +102,7 @@ class Generation:
         self._command.set(completionTokens=tokens, tokensPerSecond=_rate(tokens - 1, took_s))
 
     def _is_stopped_at_once(self, tokens: int) -> bool:
-        """Whether a stop string was all there was: the model said something, and nothing is shown."""
+        """Whether a stop string was all there was: the model spoke, and nothing is shown."""
         return bool(tokens and self._request.options.get("stop"))
 
     def _result(self, tokens: int) -> dict[str, Any]:

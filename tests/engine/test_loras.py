@@ -13,9 +13,9 @@ from load_errors import ModelLoadError
 WIDTH, RANK = 64, 4
 
 
-def write_lora(path: Path) -> Path:
+def write_lora(path: Path, seed: int = 3) -> Path:
     """An adapter for the queries of the first layer of the tiny model."""
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "qwen2")
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -43,3 +43,23 @@ def test_an_adapter_that_does_not_load(make_engine: MakeEngine, tmp_path: Path) 
     (tmp_path / "none.gguf").write_bytes(b"GGUF")
     with pytest.raises(ModelLoadError, match=r"LoRA adapter .*none\.gguf"):
         make_engine(loras=((tmp_path / "none.gguf", 1.0),))
+
+
+def test_what_is_in_an_adapter_belongs_to_the_disk_caches_key(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    lora = write_lora(tmp_path / "lora.gguf")
+    options = {
+        "context_tokens": 1_024,
+        "disk_cache_directory": tmp_path / "kept",
+        "loras": ((lora, 2.0),),
+    }
+    engine = make_engine(**options)
+    tokens = prompt(engine, 600)
+    collect(ask(engine, tokens, 4))
+    assert engine.stop()
+    same = make_engine(**options)
+    assert collect(ask(same, tokens, 4)).finished.cached_tokens > 500
+    assert same.stop()
+    write_lora(lora, seed=4)
+    assert collect(ask(make_engine(**options), tokens, 4)).finished.cached_tokens == 0

@@ -476,12 +476,14 @@ def test_the_environment_is_that_of_the_protocol(tmp_path: Path) -> None:
         GpuOptions={"AcceleratorDeviceName": "cuda:1", "HalfPrecision": "disable"},
         EnvironmentVariables={"CPAI_LOG_VERBOSITY": "Loud", "DIR": "./models"},
     )
-    env = module_environment(module, server(tmp_path, Port=1234), "abc", {"PATH": "/bin"})
+    host = server(tmp_path, Port=1234, DataDir="kept")
+    env = module_environment(module, host, "abc", {"PATH": "/bin"})
     assert env == {
         "PATH": "/bin",
         "CPAI_PORT": "1234",
         "CPAI_HOST_URL": "http://127.0.0.1:1234",
         "CPAI_APPROOTPATH": str(tmp_path),
+        "CPAI_DATA_DIR": str(tmp_path / "kept"),
         "CPAI_MODULE_SERVER_LAUNCHED": "true",
         "CPAI_MODULE_ID": "Parrot",
         "CPAI_MODULE_NAME": "Parrot",

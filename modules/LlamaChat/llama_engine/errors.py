@@ -15,7 +15,7 @@ class ParameterError(RequestError):
 
     def __init__(self, name: str, expected: str, got: object) -> None:
         super().__init__(f"{name}: expected {expected}, got {got!r}")
-        self.name = name
+        self.name, self.expected, self.got = name, expected, got
 
 
 class GrammarError(RequestError):

@@ -7,6 +7,7 @@ the header tells.
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def load_engine(
     Raises ModelLoadError, or ParameterError for options out of their range.
     """
     options.check()
+    _start_backend()
     header = _read(path)
     not_chat.refuse_unless_chat(header)
     on_gpu = has_gpu(options.gpu_layers != 0)
@@ -89,6 +91,12 @@ def load_engine(
         on_death=on_death,
     )
     return LoadedEngine(engine, facts)
+
+
+@functools.cache
+def _start_backend() -> None:
+    """What llama.cpp wants called once in a process, before anything else."""
+    llama_cpp.llama_backend_init()
 
 
 def _refuse_what_cannot_chat(header: GgufHeader, model: Model) -> None:
@@ -185,8 +193,8 @@ def _open_disk_cache(
         return None
     setup = (
         llama_cpp.llama_version(), plan.sequences, plan.is_shared, options.key_cache_type,
-        options.value_cache_type, options.flash_attention, options.loras,
-        options.full_window_cache,
+        options.value_cache_type, options.flash_attention, options.full_window_cache,
+        *((fingerprint(path), path.stat().st_mtime_ns, scale) for path, scale in options.loras),
     )  # fmt: skip
     key = fingerprint(header.path, *setup)
     disk = DiskCache(options.disk_cache_directory, options.disk_cache_bytes, key)

@@ -110,9 +110,14 @@ class EngineOptions:
 def within(name: str, value: float, least: float, most: float) -> None:
     """Raise ParameterError unless `least <= value <= most`; NaN is outside of every range."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ParameterError(name, f"a number from {least:.12g} to {most:.12g}", value)
+        raise ParameterError(name, f"a number from {_plain(least)} to {_plain(most)}", value)
     if not least <= value <= most:
-        raise ParameterError(name, f"{least:.12g} to {most:.12g}", value)
+        raise ParameterError(name, f"{_plain(least)} to {_plain(most)}", value)
+
+
+def _plain(bound: float) -> str:
+    """A bound with all its digits."""
+    return str(int(bound)) if float(bound).is_integer() else str(bound)
 
 
 def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
