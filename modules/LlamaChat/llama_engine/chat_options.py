@@ -10,8 +10,9 @@ from typing import Any
 
 from llama_engine.errors import GrammarError, ParameterError
 from llama_engine.generation import Request
-from llama_engine.json_schema import JSON_OBJECT_SCHEMA, schema_grammar
+from llama_engine.json_schema import JSON_OBJECT_SCHEMA
 from llama_engine.sampling import SamplingParams
+from llama_engine.schema_check import schema_grammar
 
 _SAMPLING = {
     "temperature": "temperature",
@@ -59,6 +60,7 @@ def request_of(tokens: Sequence[int], arguments: Mapping[str, Any]) -> Request:
         max_tokens=max(0, _given(arguments, "max_tokens", 0)),
         stop=_stop(arguments.get("stop")),
         grammar=_grammar(arguments),
+        schema=_schema(arguments.get("response_format")),
         top_logprobs=_top_logprobs(arguments),
     )
 
@@ -113,18 +115,18 @@ def _top_logprobs(arguments: Mapping[str, Any]) -> int | None:
 
 
 def _grammar(arguments: Mapping[str, Any]) -> str | None:
-    grammar, wanted = arguments.get("grammar"), arguments.get("response_format")
-    if grammar is not None and wanted is not None:
+    grammar = arguments.get("grammar")
+    if grammar is not None and arguments.get("response_format") is not None:
         raise GrammarError("grammar and response_format: expected one of them, got both")
-    if grammar is not None:
-        if not isinstance(grammar, str):
-            raise GrammarError(f"grammar: expected GBNF text, got {type(grammar).__name__}")
-        return grammar
-    return None if wanted is None else _format_grammar(wanted)
+    if grammar is not None and not isinstance(grammar, str):
+        raise GrammarError(f"grammar: expected GBNF text, got {type(grammar).__name__}")
+    return grammar
 
 
-def _format_grammar(wanted: Any) -> str | None:
+def _schema(wanted: Any) -> str | None:
     """OpenAI's two ways to ask for JSON, and llama-cpp-python's (`json_object` with `schema`)."""
+    if wanted is None:
+        return None
     kind = wanted.get("type") if isinstance(wanted, Mapping) else None
     if kind == "text":
         return None

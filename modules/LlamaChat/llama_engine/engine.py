@@ -17,17 +17,21 @@ from contextlib import ExitStack, contextmanager
 
 from llama_engine.admission import Admission
 from llama_engine.budget import StepBudget
+from llama_engine.candidates import Candidates
+from llama_engine.constraint import Constraint
 from llama_engine.context import Context
 from llama_engine.counts import EngineCounts
 from llama_engine.disk_cache import DiskCache
 from llama_engine.errors import EngineStoppedError, GenerationError
+from llama_engine.gbnf_constraint import GbnfConstraint
 from llama_engine.generation import Generation, PromptProgress, Reason, Request
 from llama_engine.kv_cache import KvCache
 from llama_engine.logprobs import token_logprob
 from llama_engine.options import EngineOptions
 from llama_engine.replies import extend_reply
 from llama_engine.requests import check_request
-from llama_engine.sampler import Candidates, Sampler
+from llama_engine.sampler import Sampler
+from llama_engine.schema_constraint import SchemaVocabulary
 from llama_engine.sequence import Sequence
 from llama_engine.snapshots import SnapshotStore
 from llama_engine.stepping import Stepper
@@ -75,6 +79,7 @@ class Engine:
             self._cache, self.snapshots, self.counts, pool, disk, self._wake
         )
         self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
+        self._schemas = SchemaVocabulary(context.model)
         self._candidates = Candidates(context.model.vocab_tokens)
         self._threads = ThreadChoice(threads) if threads else None
         self._on_death = on_death
@@ -105,13 +110,20 @@ class Engine:
             sequences = []
             for request in requests:
                 check_request(request, self.model.vocab_tokens, self.context_tokens)
-                sampler = Sampler(self.model, request.sampling, request.grammar)
+                sampler = Sampler(self.model, request.sampling, self._constraint(request))
                 undo.callback(sampler.free)
                 generation = Generation(len(request.tokens), self._wake)
                 sequences.append(Sequence(request, sampler, generation))
             self._inbox.put(tuple(sequences))
             undo.pop_all()
         return [sequence.generation for sequence in sequences]
+
+    def _constraint(self, request: Request) -> Constraint | None:
+        if request.grammar is not None:
+            return GbnfConstraint(self.model, request.grammar)
+        if request.schema is not None:
+            return self._schemas.constraint(request.schema)
+        return None
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a text, special ones included. Raises EngineStoppedError."""

@@ -25,7 +25,8 @@ Reason = Literal["stop", "length", "cancelled", "error"]
 class Request:
     """What to generate from. `tokens` is the whole prompt, as the model is to see it.
 
-    `max_tokens` 0 means up to the context's end. `grammar` is GBNF. `top_logprobs` None means no
+    `max_tokens` 0 means up to the context's end. `grammar` is GBNF; `schema` is what
+    `schema_grammar` made of a JSON schema; one of them at most. `top_logprobs` None means no
     logprobs, a number that many alternatives beside each token's own.
     """
 
@@ -34,6 +35,7 @@ class Request:
     max_tokens: int = 0
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    schema: str | None = None
     top_logprobs: int | None = None
 
 

@@ -1,11 +1,12 @@
-r"""From a JSON schema to a GBNF grammar for it.
+"""A JSON schema as llguidance takes it: checked, and only of what it keeps.
 
-Invariant: every text of the grammar is JSON that the schema accepts. A keyword that a grammar
-cannot keep is refused by its name and place, never left out. Where the schema allows more than is
-needed (further properties, other spacing, numbers of any length), the grammar generates less.
+Invariant: every text of the prepared schema is JSON that the given one accepts. A keyword that
+cannot be kept is refused by its name and place, never left out. Where the schema allows more than
+is needed (further properties, numbers of any length), the prepared one allows less.
 
-Source: https://json-schema.org/draft/2020-12; grammars as llama.cpp reads them,
-https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
+What comes in is walked once; `$ref`s lead into `$defs` of its own, whatever they were called.
+
+Source: https://json-schema.org/draft/2020-12, https://github.com/guidance-ai/llguidance
 """
 
 from __future__ import annotations
@@ -16,361 +17,284 @@ from collections.abc import Callable
 from typing import Any
 
 from llama_engine.errors import GrammarError
+from llama_engine.schema_formats import FORMATS, KEPT_FORMATS
+from llama_engine.schema_names import names_pattern
+from llama_engine.schema_numbers import NUMERIC, as_written, bounded
+from llama_engine.schema_options import SchemaOptions, resolve
 
-_ANNOTATIONS = frozenset(
-    "title description default examples example deprecated readOnly writeOnly $schema $id "
-    "$comment $defs definitions".split()
-)
-_MOST_REPEATS = 1_000
-_DEEPEST = 60
-
-_COMMON_RULES = {
-    "ws": '" "?',
-    "null": '"null"',
-    "boolean": '"true" | "false"',
-    "digits": "[0-9] | [1-9] [0-9]{1,14}",
-    "integer": '"-"? digits',
-    "number": '"-"? digits ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?',
-    # No control characters, and no half of a surrogate pair.
-    "char": r"""[^"\\\x00-\x1F\x7F] | "\\" (["\\/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F]{3}"""
-    """ | [dD] [0-7] [0-9a-fA-F]{2}))""",
-    "string": r'"\"" char* "\""',
-    "value": "null | boolean | number | string | array | object",
-    "array": '"[" ws (value ("," ws value)*)? "]"',
-    "object": r'"{" ws (string ":" ws value ("," ws string ":" ws value)*)? "}"',
-    "year-month": '[0-9]{4} "-" ("0" [1-9] | "1" [0-2])',
-    "date": 'year-month "-" ("0" [1-9] | "1" [0-9] | "2" [0-8])',
-    "time": """([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})?"""
-    """ ("Z" | [+-] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])""",
-    "hex": "[0-9a-fA-F]",
-}
-_NEEDS = {
-    "integer": ("digits",),
-    "number": ("digits",),
-    "string": ("char",),
-    "array": ("ws", "value"),
-    "object": ("ws", "string", "value"),
-    "value": ("null", "boolean", "number", "string", "array", "object"),
-    "date": ("year-month",),
-}
-_FORMATS = {
-    "date": (r'"\"" date "\""', ("date",)),
-    "time": (r'"\"" time "\""', ("time",)),
-    "date-time": (r'"\"" date "T" time "\""', ("date", "time")),
-    "uuid": (r'"\"" hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12} "\""', ("hex",)),
-}
+LONGEST_SCHEMA = 100_000
+"""Characters, without annotations."""
+DEEPEST_SCHEMA = 60
 JSON_OBJECT_SCHEMA: dict[str, Any] = {"type": "object"}
 """What `response_format` means with `json_object` and no schema."""
 
+_UNKEPT = (
+    "not if then else dependentRequired dependentSchemas dependencies contains "
+    "minContains maxContains unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef"
+).split()
+_COUNTS = "minLength maxLength minItems maxItems minProperties maxProperties".split()
+_MAPS = "properties patternProperties".split()
+_COMBINING = "$ref allOf anyOf oneOf".split()
+_TYPES = frozenset("string integer number boolean null array object".split())
+_LOOKS_AROUND = re.compile(r"\(\?(?:<?[=!])|\\[1-9]")
+_DECIMAL_GUARD = "(?!^[-+.]*$)"
+"""How pydantic begins a Decimal's pattern: not of signs and points alone."""
 
-def schema_grammar(schema: Any) -> str:
-    """The grammar of a schema. Raises GrammarError, naming what it cannot keep."""
-    return _Converter(schema).convert()
 
-
-class _Converter:
-    def __init__(self, schema: Any) -> None:
-        self._root = schema
-        self._rules: dict[str, str] = {}
-        self._refs: dict[str, str] = {}
-        self._depth = 0
-
-    def convert(self) -> str:
-        body = self._visit(self._root, "$")
-        self._rules["root"] = body
-        return "".join(f"{name} ::= {rule}\n" for name, rule in self._rules.items())
-
-    def _visit(self, schema: Any, at: str) -> str:
-        """An expression for a schema."""
-        if schema is True:
-            schema = {}
-        if not isinstance(schema, dict):
-            raise GrammarError(f"JSON schema, {at}: expected an object, got {schema!r}")
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise GrammarError(f"JSON schema, {at}: expected at most {_DEEPEST} levels")
-        kind = self._kind(schema, at)
-        expression = kind(schema, at)
-        self._depth -= 1
-        return expression
-
-    def _kind(self, schema: dict[str, Any], at: str) -> Callable[[dict[str, Any], str], str]:
-        for keyword, kind in (
-            ("$ref", self._ref),
-            ("const", self._const),
-            ("enum", self._enum),
-            ("anyOf", self._any_of),
-            ("allOf", self._all_of),
-        ):
-            if keyword in schema:
-                return kind
-        named = schema.get("type", _implied_type(schema))
-        if isinstance(named, list):
-            return self._types
-        kinds = {
-            None: self._anything,
-            "object": self._object,
-            "array": self._array,
-            "string": self._string,
-            "number": self._plain,
-            "integer": self._plain,
-            "boolean": self._plain,
-            "null": self._plain,
-        }
-        if not isinstance(named, (str, type(None))) or named not in kinds:
-            raise GrammarError(f"JSON schema, {at}: unknown type {named!r}")
-        return kinds[named]
-
-    def _common(self, name: str) -> str:
-        """Use one of the common rules, and those it needs."""
-        if name not in self._rules:
-            self._rules[name] = _COMMON_RULES[name]
-            for needed in _NEEDS.get(name, ()):
-                self._common(needed)
-        return name
-
-    def _add(self, rule: str) -> str:
-        """A rule of its own for an expression."""
-        name = f"r{len(self._rules)}"
-        self._rules[name] = rule
-        return name
-
-    def _anything(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, (), at)
-        return self._common("value")
-
-    def _plain(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("type",), at)
-        return self._common(str(schema["type"]))
-
-    def _types(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("type",), at)
-        kinds = [self._visit({"type": each}, at) for each in schema["type"]]
-        return _either(kinds, at, "type")
-
-    def _any_of(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("anyOf",), at)
-        options = _list(schema, "anyOf", at)
-        return _either(
-            [self._visit(each, f"{at}.anyOf[{i}]") for i, each in enumerate(options)], at, "anyOf"
+def prepare_schema(schema: Any) -> str:
+    """The schema's text for llguidance. Raises GrammarError, naming what cannot be kept."""
+    try:
+        prepared = _Preparation(schema).prepare()
+        text = json.dumps(prepared, allow_nan=False)
+    except (RecursionError, ValueError) as ex:
+        if isinstance(ex, GrammarError):
+            raise
+        raise GrammarError(
+            f"JSON schema: a value in it is no JSON, or nested too deep: {ex}"
+        ) from ex
+    if len(text) > LONGEST_SCHEMA:
+        raise GrammarError(
+            f"JSON schema: expected at most {LONGEST_SCHEMA} characters, got {len(text)}"
         )
+    return text
 
-    def _all_of(self, schema: dict[str, Any], at: str) -> str:
-        """Of a single schema only, as generators write it around a reference."""
-        _only(schema, ("allOf",), at)
-        parts = _list(schema, "allOf", at)
-        if len(parts) != 1:
-            raise _unkept("allOf", at)
-        return self._visit(parts[0], f"{at}.allOf[0]")
 
-    def _const(self, schema: dict[str, Any], at: str) -> str:
-        return self._enum({**_without(schema, "const"), "enum": [schema["const"]]}, at)
+class _Preparation:
+    """One walk. Schemas behind a `$ref` wait in a list, so that no chain of them is too long."""
 
-    def _enum(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("enum", "type"), at)
-        values = _list(schema, "enum", at)
-        wanted = schema.get("type")
-        if wanted is not None:
-            values = [value for value in values if _has_type(value, wanted)]
-        return _either([_literal(_json(value, at)) for value in values], at, "enum")
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._names: dict[tuple[str, bool], str] = {}
+        self._waiting: list[tuple[str, str, bool]] = []
+        self._options = SchemaOptions(root)
 
-    def _ref(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("$ref",), at)
-        ref = schema["$ref"]
-        if ref not in self._refs:
-            target = self._resolve(ref, at)
-            name = self._refs[ref] = self._add('""')
-            depth, self._depth = self._depth, 0
-            self._rules[name] = self._visit(target, str(ref))
-            self._depth = depth
-        return self._refs[ref]
+    def prepare(self) -> Any:
+        prepared = self._visit(self._root, "$", 0, is_closed=True)
+        found: dict[str, Any] = {}
+        while self._waiting:
+            name, ref, is_closed = self._waiting.pop()
+            found[name] = self._visit(resolve(self._root, ref, ref), ref, 0, is_closed)
+        return {**prepared, "$defs": found} if found else prepared
 
-    def _resolve(self, ref: Any, at: str) -> Any:
-        if not isinstance(ref, str) or not ref.startswith("#"):
-            raise GrammarError(f"JSON schema, {at}: $ref must be within the schema, got {ref!r}")
-        target = self._root
-        for part in ref[1:].split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(target, dict) or key not in target:
-                raise GrammarError(f"JSON schema, {at}: $ref {ref!r} leads nowhere")
-            target = target[key]
-        return target
+    def _visit(self, schema: Any, at: str, depth: int, is_closed: bool) -> Any:
+        """A schema; `is_closed` says that properties that it does not name are left out."""
+        if isinstance(schema, bool):
+            return schema if depth else _only_any(schema, at)
+        if not isinstance(schema, dict):
+            raise GrammarError(f"JSON schema, {at}: expected an object, got {_short(schema)}")
+        if depth > DEEPEST_SCHEMA:
+            raise GrammarError(f"JSON schema, {at}: expected at most {DEEPEST_SCHEMA} levels")
+        for keyword in _UNKEPT:
+            if keyword in schema:
+                raise unkept(keyword, at)
+        out: dict[str, Any] = {}
+        self._combining(schema, out, at, depth, is_closed)
+        if is_closed and any(keyword in out for keyword in _COMBINING):
+            is_closed = False
+        self._plain(schema, out, at)
+        self._children(schema, out, at, depth, is_closed)
+        return out
 
-    def _string(self, schema: dict[str, Any], at: str) -> str:
-        if "format" in schema:
-            _only(schema, ("type", "format"), at)
-            if schema["format"] not in _FORMATS:
-                raise _unkept(f"format {schema['format']!r}", at)
-            expression, needs = _FORMATS[schema["format"]]
-            for needed in needs:
-                self._common(needed)
-            return expression
-        _only(schema, ("type", "minLength", "maxLength"), at)
-        if "minLength" not in schema and "maxLength" not in schema:
-            return self._common("string")
-        least, most = _bounds(schema, "minLength", "maxLength", at)
-        return rf'"\"" {self._common("char")}{_times(least, most)} "\""'
+    def _combining(
+        self, schema: dict[str, Any], out: dict[str, Any], at: str, depth: int, is_closed: bool
+    ) -> None:
+        """What several schemas say of one value. Where two of them do, neither may forbid what only
+        the other one names."""
+        present = [keyword for keyword in schema if keyword in _KNOWN]
+        is_closed = is_closed and len(present) == 1
+        for keyword in present:
+            if keyword == "$ref":
+                out["$ref"] = self._ref(schema["$ref"], at, is_closed)
+            elif keyword in _COMBINING:
+                options = _list(schema, keyword, at)
+                if keyword == "oneOf":
+                    self._options.check_apart(options, f"{at}.oneOf")
+                alone = is_closed and (keyword != "allOf" or len(options) == 1)
+                visited = [
+                    self._visit(each, f"{at}.{keyword}[{i}]", depth + 1, alone)
+                    for i, each in enumerate(options)
+                ]
+                _add(out, "allOf" if keyword == "allOf" else "anyOf", visited)
 
-    def _array(self, schema: dict[str, Any], at: str) -> str:
+    def _ref(self, ref: Any, at: str, is_closed: bool) -> str:
+        resolve(self._root, ref, at)
+        key = (ref, is_closed)
+        if key not in self._names:
+            self._names[key] = f"r{len(self._names)}"
+            self._waiting.append((self._names[key], ref, is_closed))
+        return f"#/$defs/{self._names[key]}"
+
+    def _plain(self, schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+        """The keywords without schemas in them."""
+        for keyword, keep in _PLAIN.items():
+            if keyword in schema:
+                keep(schema, out, at)
+        if "enum" not in schema and "const" not in schema:
+            bounded(schema, out, at)
+
+    def _children(
+        self, schema: dict[str, Any], out: dict[str, Any], at: str, depth: int, is_closed: bool
+    ) -> None:
+        """The keywords about what is inside of an object or an array."""
+        for keyword in _MAPS:
+            if keyword in schema:
+                out[keyword] = {
+                    name: self._visit(each, f"{at}.{name}", depth + 1, True)
+                    for name, each in _map(schema, keyword, at).items()
+                }
         if "prefixItems" in schema:
-            return self._tuple(schema, at)
-        _only(schema, ("type", "items", "minItems", "maxItems", "uniqueItems"), at)
-        if schema.get("uniqueItems"):
-            raise _unkept("uniqueItems", at)
-        least, most = _bounds(schema, "minItems", "maxItems", at)
-        item = self._add(self._visit(schema.get("items", {}), f"{at}[]"))
-        ws = self._common("ws")
-        if most == 0:
-            return f'"[" {ws} "]"'
-        more = f'("," {ws} {item}){_times(max(least - 1, 0), None if most is None else most - 1)}'
-        body = f"{item} {more}"
-        return f'"[" {ws} ' + (body if least else f"({body})?") + ' "]"'
+            out["prefixItems"] = [
+                self._visit(each, f"{at}[{i}]", depth + 1, True)
+                for i, each in enumerate(_list(schema, "prefixItems", at))
+            ]
+        for keyword, place in (("items", "[]"), ("additionalProperties", ".*")):
+            if keyword in schema:
+                out[keyword] = self._visit(schema[keyword], at + place, depth + 1, True)
+        if "propertyNames" in schema:
+            self._names_of_map(schema, out, at)
+        if is_closed and any(keyword in schema for keyword in _MAPS):
+            out.setdefault("additionalProperties", False)
 
-    def _tuple(self, schema: dict[str, Any], at: str) -> str:
-        """All of `prefixItems`, and nothing after them."""
-        _only(schema, ("type", "prefixItems", "items", "minItems", "maxItems"), at)
-        parts = _list(schema, "prefixItems", at)
-        least, most = _bounds(schema, "minItems", "maxItems", at)
-        if least > len(parts) or (most is not None and most < len(parts)):
-            raise _unkept("minItems and maxItems beside prefixItems", at)
-        ws = self._common("ws")
-        items = [self._visit(part, f"{at}[{i}]") for i, part in enumerate(parts)]
-        return f'"[" {ws} ' + f' "," {ws} '.join(f"({item})" for item in items) + ' "]"'
-
-    def _object(self, schema: dict[str, Any], at: str) -> str:
-        _only(schema, ("type", "properties", "required", "additionalProperties"), at)
-        properties = schema.get("properties", {})
-        required = schema.get("required", [])
-        for name in required:
-            if name not in properties:
-                raise GrammarError(f"JSON schema, {at}: required {name!r} is not in properties")
-        if properties:
-            return self._members(properties, frozenset(required), at)
-        more = schema.get("additionalProperties", True)
-        if more is False or "properties" in schema:
-            return f'"{{" {self._common("ws")} "}}"'
-        return self._map(more, at)
-
-    def _map(self, values: Any, at: str) -> str:
-        """An object of any keys with values of one schema."""
-        if values is True or values == {}:
-            return self._common("object")
-        value = self._add(self._visit(values, f"{at}.*"))
-        ws, key = self._common("ws"), self._common("string")
-        pair = self._add(f'{key} ":" {ws} {value}')
-        return f'"{{" {ws} ({pair} ("," {ws} {pair})*)? "}}"'
-
-    def _members(self, properties: dict[str, Any], required: frozenset[str], at: str) -> str:
-        """The properties in their order, optional ones or not. Two chains of rules: what may follow
-        a property (with a comma before it), and what may come first."""
-        ws = self._common("ws")
-        following, first = "", ""
-        for name, schema in reversed(properties.items()):
-            value = self._visit(schema, f"{at}.{name}")
-            pair = self._add(f'{_literal(_json(name, at))} ":" {ws} ({value})')
-            begins = f"{pair} {following}".strip()
-            if name in required:
-                first = begins
-                following = self._add(f'"," {ws} {begins}')
-            else:
-                first = f"{begins} | ({first})" if first else f"({begins})?"
-                after = f"({following})" if following else '""'
-                following = self._add(f'"," {ws} {begins} | {after}')
-            first = self._add(first)
-        return f'"{{" {ws} {first} "}}"'
+    def _names_of_map(self, schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+        """Names of an object that has no properties of its own."""
+        named = schema["propertyNames"]
+        if isinstance(named, dict) and "$ref" in named:
+            named = resolve(self._root, named["$ref"], at)
+        pattern = names_pattern(named)
+        if pattern is None or any(keyword in schema for keyword in (*_MAPS, "required")):
+            raise unkept("propertyNames", at)
+        out["patternProperties"] = {pattern: out.pop("additionalProperties", {})}
+        out["additionalProperties"] = False
 
 
-def _implied_type(schema: dict[str, Any]) -> str | None:
-    """The type that a schema without `type` is meant for, by its keywords."""
-    for keywords, named in (
-        (("properties", "additionalProperties", "required"), "object"),
-        (("items", "prefixItems", "minItems", "maxItems"), "array"),
-        (("minLength", "maxLength", "format"), "string"),
-    ):
-        if any(keyword in schema for keyword in keywords):
-            return named
-    return None
-
-
-def _only(schema: dict[str, Any], allowed: tuple[str, ...], at: str) -> None:
-    """Refuse every keyword but these and annotations."""
-    for keyword in schema:
-        if keyword not in allowed and keyword not in _ANNOTATIONS:
-            raise _unkept(keyword, at)
-
-
-def _unkept(keyword: str, at: str) -> GrammarError:
+def unkept(keyword: str, at: str) -> GrammarError:
+    """A keyword that is known, and that no reply can be held to."""
     return GrammarError(
         f"JSON schema, {at}: {keyword} cannot be kept while generating. Leave it out, and check "
         "the reply"
     )
 
 
-def _without(schema: dict[str, Any], keyword: str) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key != keyword}
+def _only_any(schema: bool, at: str) -> dict[str, Any]:
+    if schema:
+        return {}
+    raise GrammarError(f"JSON schema, {at}: false allows nothing")
+
+
+def _add(out: dict[str, Any], keyword: str, schemas: list[Any]) -> None:
+    """Beside others of its kind, where there are some: both hold."""
+    if keyword == "allOf":
+        out["allOf"] = [*out.get("allOf", ()), *schemas]
+    elif keyword in out:
+        out["allOf"] = [*out.get("allOf", ()), {keyword: schemas}]
+    else:
+        out[keyword] = schemas
 
 
 def _list(schema: dict[str, Any], keyword: str, at: str) -> list[Any]:
     values = schema[keyword]
     if not isinstance(values, list) or not values:
-        raise GrammarError(f"JSON schema, {at}: {keyword}: expected a list of some, got {values!r}")
+        got = _short(values)
+        raise GrammarError(f"JSON schema, {at}: {keyword}: expected a list of some, got {got}")
     return values
 
 
-def _bounds(schema: dict[str, Any], least: str, most: str, at: str) -> tuple[int, int | None]:
-    low, high = schema.get(least, 0), schema.get(most)
-    for name, value in ((least, low), (most, high)):
-        if value is None and name == most:
-            continue
+def _map(schema: dict[str, Any], keyword: str, at: str) -> dict[str, Any]:
+    values = schema[keyword]
+    if not isinstance(values, dict):
+        got = _short(values)
+        raise GrammarError(f"JSON schema, {at}: {keyword}: expected an object, got {got}")
+    return values
+
+
+def _type(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+    named = schema["type"]
+    names = named if isinstance(named, list) else [named]
+    if not names or any(not isinstance(name, str) or name not in _TYPES for name in names):
+        raise GrammarError(f"JSON schema, {at}: unknown type {_short(named)}")
+    out["type"] = named
+
+
+def _values(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+    if "const" in schema:
+        out["const"] = as_written(schema["const"], at)
+    if "enum" in schema:
+        out["enum"] = [as_written(value, at) for value in _list(schema, "enum", at)]
+
+
+def _count(keyword: str) -> Callable[[dict[str, Any], dict[str, Any], str], None]:
+    def keep(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+        value = schema[keyword]
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise GrammarError(f"JSON schema, {at}: {name}: expected 0 or more, got {value!r}")
-        if value > _MOST_REPEATS:
-            raise GrammarError(
-                f"JSON schema, {at}: {name}: expected at most {_MOST_REPEATS}, got {value}"
-            )
-    if high is not None and high < low:
-        raise GrammarError(f"JSON schema, {at}: {most} {high} is less than {least} {low}")
-    return low, high
+            got = _short(value)
+            raise GrammarError(f"JSON schema, {at}: {keyword}: expected 0 or more, got {got}")
+        # A key may come twice in a text, and counts once in its value.
+        if keyword != "minProperties" or value == 1:
+            out[keyword] = value
+        elif value > len(set(schema.get("required", ()))):
+            raise unkept("minProperties", at)
+
+    return keep
 
 
-def _times(least: int, most: int | None) -> str:
-    if most is None:
-        return "*" if least == 0 else f"{{{least},}}"
-    return f"{{{least},{most}}}"
+def _required(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+    names = schema["required"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise GrammarError(f"JSON schema, {at}: required: expected names, got {_short(names)}")
+    out["required"] = names
 
 
-def _either(options: list[str], at: str, keyword: str) -> str:
-    if not options:
-        raise GrammarError(f"JSON schema, {at}: {keyword} allows nothing")
-    return options[0] if len(options) == 1 else "(" + " | ".join(options) + ")"
+def _unique(schema: dict[str, Any], _out: dict[str, Any], at: str) -> None:
+    if schema["uniqueItems"]:
+        raise unkept("uniqueItems", at)
 
 
-def _json(value: Any, at: str) -> str:
-    """The text of a constant; characters as they are where UTF-8 has them."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError as ex:
-        raise GrammarError(f"JSON schema, {at}: {value!r} is not JSON") from ex
-    is_text = text.encode("utf-8", errors="ignore").decode() == text
-    return text if is_text else json.dumps(value)
+def _pattern(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+    pattern = schema["pattern"]
+    if not isinstance(pattern, str):
+        raise GrammarError(f"JSON schema, {at}: pattern: expected text, got {_short(pattern)}")
+    if pattern.startswith("^" + _DECIMAL_GUARD):
+        pattern = pattern.replace(_DECIMAL_GUARD, "", 1)
+        _add(out, "allOf", [{"pattern": "[^-+.]"}])
+    if _LOOKS_AROUND.search(pattern):
+        raise unkept("pattern with look-around or a reference back", at)
+    out["pattern"] = pattern
 
 
-def _literal(text: str) -> str:
-    escaped = re.sub(r'[\\"]', lambda match: "\\" + match.group(), text)
-    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
+def _format(schema: dict[str, Any], out: dict[str, Any], at: str) -> None:
+    name = schema["format"]
+    if name in FORMATS:
+        _add(out, "allOf", [{"pattern": FORMATS[name]}])
+    elif name in KEPT_FORMATS:
+        out["format"] = name
+    else:
+        raise unkept(f"format {_short(name)}", at)
 
 
-def _has_type(value: Any, wanted: Any) -> bool:
-    kinds: dict[str, tuple[type, ...]] = {
-        "string": (str,),
-        "integer": (int,),
-        "number": (int, float),
-        "boolean": (bool,),
-        "null": (type(None),),
-        "array": (list,),
-        "object": (dict,),
-    }
-    names = wanted if isinstance(wanted, list) else [wanted]
-    if isinstance(value, bool):
-        return "boolean" in names
-    return any(isinstance(value, kinds.get(str(name), ())) for name in names)
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+_PLAIN: dict[str, Callable[[dict[str, Any], dict[str, Any], str], None]] = {
+    "type": _type,
+    "enum": _values,
+    "const": _values,
+    "required": _required,
+    "uniqueItems": _unique,
+    "pattern": _pattern,
+    "format": _format,
+    **{keyword: _count(keyword) for keyword in _COUNTS},
+}
+_KNOWN = frozenset(
+    [
+        *_PLAIN,
+        *NUMERIC,
+        *_COMBINING,
+        *_MAPS,
+        "prefixItems",
+        "items",
+        "additionalProperties",
+        "propertyNames",
+    ]
+)

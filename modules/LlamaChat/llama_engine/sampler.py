@@ -1,145 +1,87 @@
-"""One request's sampler: llama.cpp's chain, and a grammar beside it.
+"""One request's sampler: llama.cpp's chain, and what the reply is held to beside it.
 
-Invariant: a token that the grammar refuses is never accepted (llama.cpp would end the process).
-The grammar looks at the sampled token alone; only if it refuses is it applied to the whole
-vocabulary, which takes tens of milliseconds, and a token is sampled again.
+Invariant: a token that the constraint refuses is never accepted. It looks at the sampled token
+alone; only if it refuses is it asked about the whole vocabulary, and a token is sampled again.
 """
 
 from __future__ import annotations
 
-import ctypes
 import secrets
-from typing import Any, cast
+from typing import Any
 
 import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from llama_engine.candidates import Candidates
+from llama_engine.constraint import Constraint
 from llama_engine.context import Context
-from llama_engine.errors import GenerationError, GrammarError
+from llama_engine.errors import GenerationError
 from llama_engine.model import Model
 from llama_engine.sampling import MOST_SEED, SamplingParams
 
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 _MIROSTAT_WINDOW = 100
 _MIN_KEPT = 1
-
-
-class Candidates:
-    """Tokens with their logits, as llama.cpp's samplers take them. One buffer for all requests."""
-
-    def __init__(self, count: int) -> None:
-        self._ids = np.arange(count, dtype=np.int32)
-        self._values = np.zeros(count, _CANDIDATE)
-        self._array = llama_cpp.llama_token_data_array()
-
-    def fill(self, logits: NDArray[np.float32]) -> Any:
-        """All tokens; returns the pointer to hand to a sampler."""
-        self._values["id"] = self._ids
-        self._values["logit"] = logits
-        self._values["p"] = 0
-        return self._point(len(self._values))
-
-    def fill_one(self, token: int) -> Any:
-        """A single token."""
-        self._values[0] = (token, 1.0, 0.0)
-        return self._point(1)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the first one was ruled out."""
-        return bool(np.isneginf(self._values["logit"][0]))
-
-    @property
-    def allowed_logits(self) -> NDArray[np.float32]:
-        """The logits as a sampler left them, in the tokens' order if nothing sorted them."""
-        return np.asarray(self._values["logit"])
-
-    @property
-    def selected(self) -> int:
-        """The token that the last sampler of a chain chose; -1 for none."""
-        at = int(self._array.selected)
-        return int(self._array.data[at].id) if 0 <= at < int(self._array.size) else -1
-
-    def _point(self, count: int) -> Any:
-        data = ctypes.cast(self._values.ctypes.data, llama_cpp.llama_token_data_p)
-        self._array.data, self._array.size = cast(Any, data), count
-        self._array.selected, self._array.sorted = -1, False
-        return ctypes.byref(self._array)
 
 
 class Sampler:
     """Chooses the next token of one request. Free it once."""
 
-    def __init__(self, model: Model, params: SamplingParams, grammar: str | None = None) -> None:
+    def __init__(
+        self, model: Model, params: SamplingParams, constraint: Constraint | None = None
+    ) -> None:
         self._model = model
-        self._grammar = _grammar(model, grammar) if grammar is not None else None
+        self._constraint = constraint
         self._chain = _chain(model, params)
-        self._is_argmax = params.is_greedy and grammar is None and not _adjusts(params)
+        self._is_argmax = params.is_greedy and constraint is None and not _adjusts(params)
         """Whether the likeliest token is the answer: found ten times faster than by a chain, which
         first writes the whole vocabulary down as candidates."""
 
     @property
     def chain(self) -> Any:
-        """llama.cpp's sampler chain, without the grammar."""
+        """llama.cpp's sampler chain, without the constraint."""
         return self._chain
 
     def free(self) -> None:
         chain, self._chain = self._chain, None
-        grammar, self._grammar = self._grammar, None
-        for handle in (chain, grammar):
-            if handle is not None:
-                llama_cpp.llama_sampler_free(handle)
+        constraint, self._constraint = self._constraint, None
+        if chain is not None:
+            llama_cpp.llama_sampler_free(chain)
+        if constraint is not None:
+            constraint.free()
 
     def sample(self, context: Context, row: int, candidates: Candidates) -> int:
         """Choose and accept the token that follows a row of the last batch.
 
-        Raises GenerationError where the grammar can be continued by no token.
+        Raises GenerationError where the constraint can be kept by no token.
         """
         if self._is_argmax:
             return int(context.logits(row).argmax())
-        if self._grammar is None:
+        if self._constraint is None:
             return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
         logits = context.logits(row)
-        token = self._choose(candidates.fill(logits), candidates)
-        if not self._is_allowed(token, candidates):
-            token = self._choose_allowed(logits, candidates)
-        self._accept(token)
+        token = self._choose(logits, candidates)
+        if token < 0 or not self._constraint.allows(token):
+            token = self._choose_allowed(self._constraint, logits, candidates)
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        if not self._model.is_end(token):
+            self._constraint.accept(token)
         return token
 
-    def _choose(self, pointer: Any, candidates: Candidates) -> int:
-        llama_cpp.llama_sampler_apply(self._chain, pointer)
+    def _choose(self, logits: NDArray[np.float32], candidates: Candidates) -> int:
+        llama_cpp.llama_sampler_apply(self._chain, candidates.fill(logits))
         return candidates.selected
 
-    def _choose_allowed(self, logits: NDArray[np.float32], candidates: Candidates) -> int:
-        pointer = candidates.fill(logits)
-        llama_cpp.llama_sampler_apply(self._grammar, pointer)
-        allowed = candidates.allowed_logits.copy()
+    def _choose_allowed(
+        self, constraint: Constraint, logits: NDArray[np.float32], candidates: Candidates
+    ) -> int:
+        allowed = constraint.restrict(logits)
         best = int(allowed.argmax())
         if np.isneginf(allowed[best]):
             raise GenerationError("No token of the model continues the grammar")
-        token = self._choose(pointer, candidates)
+        token = self._choose(allowed, candidates)
         # Rounding may let a sampler pick the last of its candidates, though its chance is zero.
-        return token if self._is_allowed(token, candidates) else best
-
-    def _is_allowed(self, token: int, candidates: Candidates) -> bool:
-        if token < 0:
-            return False
-        llama_cpp.llama_sampler_apply(self._grammar, candidates.fill_one(token))
-        return not candidates.is_refused
-
-    def _accept(self, token: int) -> None:
-        llama_cpp.llama_sampler_accept(self._chain, token)
-        if not self._model.is_end(token):
-            llama_cpp.llama_sampler_accept(self._grammar, token)
-
-
-def _grammar(model: Model, text: str) -> Any:
-    handle = llama_cpp.llama_sampler_init_grammar(model.vocab, text.encode("utf-8"), b"root")
-    # A grammar that does not parse gives a null pointer, which is not None.
-    if not handle:
-        raise GrammarError("grammar: llama.cpp cannot parse it; the log says where")
-    return handle
+        return token if token >= 0 and constraint.allows(token) else best
 
 
 def _chain(model: Model, params: SamplingParams) -> Any:
