@@ -84,11 +84,15 @@ def _json_object(data: RequestData, name: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
-        raise RequestError(name, "a JSON object", text) from None
+    except (ValueError, RecursionError):  # the second: nested ten thousand deep
+        raise RequestError(name, "a JSON object", _beginning(text)) from None
     if not isinstance(value, dict):
-        raise RequestError(name, "a JSON object", text)
+        raise RequestError(name, "a JSON object", _beginning(text))
     return value
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _with_plain_lines(text: str) -> str:

@@ -1,0 +1,28 @@
+"""A request's fields as the engine takes them, and what is wrong with them in few words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from chat_request import ChatRequest
+
+from sdk import RequestData
+
+
+def data_with(**values: str) -> RequestData:
+    fields = [{"key": name, "value": [value]} for name, value in {"prompt": "Hi", **values}.items()]
+    return RequestData(json.dumps({"reqid": "r1", "payload": {"values": fields}}))
+
+
+def test_a_json_object_is_read() -> None:
+    request = ChatRequest.from_data(data_with(response_format='{"type": "json_object"}'))
+    assert request.options["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", "nothing " * 100_000])
+def test_what_is_no_json_object_is_told_in_few_words(text: str) -> None:
+    with pytest.raises(ValueError, match="response_format") as error:
+        ChatRequest.from_data(data_with(response_format=text))
+    assert "a JSON object" in str(error.value)
+    assert len(str(error.value)) < 300
