@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from jsonschema import Draft202012Validator
 from llama_engine.engine import Engine
 from llama_engine.sampling import SamplingParams
 from llama_engine.schema_check import schema_grammar
+from llama_engine.schema_constraint import SchemaConstraint, SchemaVocabulary
+from odd_models import write_recurrent
 from pydantic import TypeAdapter
 from pydantic_models import MODELS, schema_of
 
@@ -86,12 +89,20 @@ def test_several_at_once_each_with_a_matcher_of_its_own(make_engine: MakeEngine)
 
 def test_it_takes_microseconds_a_token(engine: Engine) -> None:
     """Far below what a step takes: a mask of every token would be hundreds of times as much."""
-    from llama_engine.schema_constraint import SchemaVocabulary
-
-    constraint = SchemaVocabulary(engine.model).constraint(schema_grammar({"type": "string"}))
+    grammar = schema_grammar({"type": "string"})
+    tokenizer = SchemaVocabulary(engine.model).tokenizer()
+    constraint = SchemaConstraint(tokenizer, grammar, engine.model.vocab_tokens)
     tokens = engine.tokenize('"' + "ba be bi " * 50)
     began = time.perf_counter()
     for token in tokens:
         assert constraint.allows(token)
         constraint.accept(token)
     assert (time.perf_counter() - began) / len(tokens) < 1e-3
+
+
+def test_on_a_vocabulary_of_words_with_spaces_before_them(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    engine = make_engine(write_recurrent(tmp_path / "mamba.gguf"))
+    grammar = schema_grammar({"const": "w1 w2 ä"})
+    assert collect(ask(engine, [3, 4, 5], 60, schema=grammar)).text == '"w1 w2 ä"'

@@ -31,7 +31,7 @@ from llama_engine.options import EngineOptions
 from llama_engine.replies import extend_reply
 from llama_engine.requests import check_request
 from llama_engine.sampler import Sampler
-from llama_engine.schema_constraint import SchemaVocabulary
+from llama_engine.schema_constraint import SchemaConstraint, SchemaVocabulary
 from llama_engine.sequence import Sequence
 from llama_engine.snapshots import SnapshotStore
 from llama_engine.stepping import Stepper
@@ -79,7 +79,7 @@ class Engine:
             self._cache, self.snapshots, self.counts, pool, disk, self._wake
         )
         self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
-        self._schemas = SchemaVocabulary(context.model)
+        self._vocabulary = SchemaVocabulary(context.model)
         self._candidates = Candidates(context.model.vocab_tokens)
         self._threads = ThreadChoice(threads) if threads else None
         self._on_death = on_death
@@ -106,11 +106,14 @@ class Engine:
 
     def submit_all(self, requests: Iterable[Request]) -> list[Generation]:
         """Take requests that shall begin in the same step. Raises what `submit` raises, for all."""
+        # Compiling a schema may take seconds, and needs nothing of the model.
+        asked = [(request, self._schema_of(request)) for request in requests]
         with self._while_it_runs(), ExitStack() as undo:
             sequences = []
-            for request in requests:
+            for request, schema in asked:
                 check_request(request, self.model.vocab_tokens, self.context_tokens)
-                sampler = Sampler(self.model, request.sampling, self._constraint(request))
+                constraint = schema or self._grammar_of(request)
+                sampler = Sampler(self.model, request.sampling, constraint)
                 undo.callback(sampler.free)
                 generation = Generation(len(request.tokens), self._wake)
                 sequences.append(Sequence(request, sampler, generation))
@@ -118,12 +121,15 @@ class Engine:
             undo.pop_all()
         return [sequence.generation for sequence in sequences]
 
-    def _constraint(self, request: Request) -> Constraint | None:
-        if request.grammar is not None:
-            return GbnfConstraint(self.model, request.grammar)
-        if request.schema is not None:
-            return self._schemas.constraint(request.schema)
-        return None
+    def _schema_of(self, request: Request) -> Constraint | None:
+        if request.schema is None:
+            return None
+        with self._while_it_runs():
+            tokenizer = self._vocabulary.tokenizer()
+        return SchemaConstraint(tokenizer, request.schema, self.model.vocab_tokens)
+
+    def _grammar_of(self, request: Request) -> Constraint | None:
+        return None if request.grammar is None else GbnfConstraint(self.model, request.grammar)
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a text, special ones included. Raises EngineStoppedError."""

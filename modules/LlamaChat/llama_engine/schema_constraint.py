@@ -31,16 +31,16 @@ class SchemaVocabulary:
         self._making = threading.Lock()
         self._tokenizer: Any = None
 
-    def constraint(self, grammar: str) -> SchemaConstraint:
-        """Follow a grammar that `check_schema` let pass. Raises GrammarError."""
+    def tokenizer(self) -> Any:
+        """For any number of constraints; it needs the model's memory no more."""
         with self._making:
             if self._tokenizer is None:
                 self._tokenizer = _tokenizer(self._model)
-        return SchemaConstraint(self._tokenizer, grammar, self._model.vocab_tokens)
+        return self._tokenizer
 
 
 class SchemaConstraint:
-    """See Constraint."""
+    """See Constraint. `grammar` is what `schema_grammar` let pass. Raises GrammarError."""
 
     def __init__(self, tokenizer: Any, grammar: str, vocab_tokens: int) -> None:
         from llguidance import LLMatcher
