@@ -110,6 +110,12 @@ def test_arguments_that_cannot_be_kept(
         chat.stream(HELLO, options)
 
 
+def test_a_long_value_is_told_in_few_words(chat: EngineChat) -> None:
+    with pytest.raises(ParameterError, match="logit_bias: expected an object") as error:
+        chat.stream(HELLO, {"logit_bias": {"a" * 100_000: 1}})
+    assert len(str(error.value)) < 400
+
+
 def test_response_formats(chat: EngineChat) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
     for wanted in (

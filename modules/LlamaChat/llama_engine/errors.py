@@ -6,6 +6,10 @@ Invariant: each of these belongs to one request; nothing here ends the engine.
 from __future__ import annotations
 
 
+_LONGEST_SHOWN = 200
+"""Characters of a value that cannot be used."""
+
+
 class RequestError(ValueError):
     """A request that cannot be kept. The message says what was expected and what came."""
 
@@ -14,7 +18,9 @@ class ParameterError(RequestError):
     """A parameter out of its range."""
 
     def __init__(self, name: str, expected: str, got: object) -> None:
-        super().__init__(f"{name}: expected {expected}, got {got!r}")
+        shown = repr(got)
+        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+        super().__init__(f"{name}: expected {expected}, got {shown}")
         self.name, self.expected, self.got = name, expected, got
 
 
