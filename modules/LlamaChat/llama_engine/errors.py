@@ -5,7 +5,6 @@ Invariant: each of these belongs to one request; nothing here ends the engine.
 
 from __future__ import annotations
 
-
 _LONGEST_SHOWN = 200
 """Characters of a value that cannot be used."""
 
