@@ -97,6 +97,13 @@ def current_proof(environment: Path | None = None) -> Proof | None:
     return proof if proof is not None and proof.is_current else None
 
 
+def why_broken(proof: Proof | None) -> str:
+    """What a proof says against its build; empty where it says nothing against it."""
+    if proof is None or proof.ok:
+        return ""
+    return f"this build of llama.cpp fails its proof here: {proof.reason}"
+
+
 def prove(environment: Path | None = None, *, guide: Path | None = None) -> Proof:
     """Make the proof, and keep it where that can be written."""
     began = time.monotonic()

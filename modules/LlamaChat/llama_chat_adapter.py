@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from build_proof import current_proof, prove
+from build_proof import current_proof, prove, why_broken
 from chat_request import ChatRequest
 from engine_settings import engine_options
 from generation import Generation
@@ -45,7 +45,7 @@ class LlamaChat_adapter(ModuleRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._safe_mode_reason = ModuleOptions.safe_mode_reason
+        self._safe_mode_reason = ModuleOptions.safe_mode_reason or why_broken(current_proof())
         self._usual_sequences = self._sequences()
         self.parallelism = 1 if self._safe_mode_reason else self._usual_sequences
         self.safe_mode: SafeMode | None = None
@@ -57,8 +57,9 @@ class LlamaChat_adapter(ModuleRunner):
         """Load the model. Raises where there is none to load: the host shows the reason."""
         options = self._engine_options()
         try:
-            if reason := self._safe_mode_reason or self._why_unproven():
-                options = self._go_safe(options, reason)
+            self._prove_build()
+            if self._safe_mode_reason:
+                options = self._go_safe(options, self._safe_mode_reason)
             source = choose_model(os.environ, MODULE_PATH)
             self.llama_chat = LlamaChat(
                 repo_id=source.repo,
@@ -96,19 +97,16 @@ class LlamaChat_adapter(ModuleRunner):
             return False
         return has_gpu(self.enable_GPU)
 
-    def _why_unproven(self) -> str:
-        """Why this build of llama.cpp is not to be trusted; empty where it is proven here.
+    def _prove_build(self) -> None:
+        """Have a proof of this build of llama.cpp on this processor, or go into safe mode.
 
-        Raises ModelLoadError where safe mode is forbidden.
+        Raises ModelLoadError where that is forbidden.
         """
-        proof = current_proof() or prove()
-        if proof.ok:
-            return ""
-        reason = f"this build of llama.cpp fails its proof here: {proof.reason}"
-        if ModuleOptions.is_safe_mode_forbidden:
-            remedy = remedy_for(reason, MODULE_PATH)
-            raise ModelLoadError(LoadReason.BROKEN_BUILD, f"T{reason[1:]}. {remedy}")
-        return reason
+        broken = why_broken(current_proof() or prove())
+        if broken and ModuleOptions.is_safe_mode_forbidden:
+            remedy = remedy_for(broken, MODULE_PATH)
+            raise ModelLoadError(LoadReason.BROKEN_BUILD, f"T{broken[1:]}. {remedy}")
+        self._safe_mode_reason = self._safe_mode_reason or broken
 
     def _go_safe(self, options: EngineOptions, reason: str) -> EngineOptions:
         """The options of safe mode; the status says what they give up, and why."""

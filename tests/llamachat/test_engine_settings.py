@@ -30,6 +30,7 @@ SET = {
     "VALUE_CACHE_TYPE": ("q4_0", "value_cache_type", "q4_0"),
     "LAYOUT": ("shared", "layout", "shared"),
     "FULL_WINDOW_CACHE": ("false", "full_window_cache", False),
+    "EXTRA_BUFFERS": ("off", "extra_buffers", False),
     "LORAS": ("a.gguf=0.5;b.gguf", "loras", ((Path("a.gguf"), 0.5), (Path("b.gguf"), 1.0))),
     "MEMORY_CACHE_MB": ("5", "memory_cache_bytes", 5 * 1024**2),
     "DISK_CACHE_MB": ("6", "disk_cache_bytes", 6 * 1024**2),
