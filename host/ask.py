@@ -10,6 +10,7 @@ from host.client import HostClient, HostError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_UNREAD = 141  # 128 + SIGPIPE, likewise
 CANCEL_WITHIN_S = 3.0
 
 
@@ -18,7 +19,8 @@ async def ask(
 ) -> int:
     """Start a chat, print what comes, and return the exit code.
 
-    When the task is cancelled (Ctrl-C) the command is cancelled too, and the code is 130.
+    When the task is cancelled (Ctrl-C) the command is cancelled too, and the code is 130. When
+    nobody reads `out` any more (`| head`) it is cancelled as well; raises BrokenPipeError.
     """
     async with HostClient(url) as client:
         started: dict[str, Any] | None = None
@@ -28,6 +30,10 @@ async def ask(
         except HostError as error:
             print(f"llamachat: {error}", file=err)
             return EXIT_FAILED
+        except BrokenPipeError:
+            if started is not None:
+                await _cancel(client, started, err)
+            raise
         except asyncio.CancelledError:
             if started is not None:
                 await _cancel(client, started, err)

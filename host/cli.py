@@ -1,33 +1,30 @@
-"""The command `llamachat`: serve, ask, status, drain, module, models, setup, package."""
+"""The command `llamachat`: serve, ask, status, drain, doctor, module, models, setup, package."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from host import __version__
-from host.app import Host, PortInUse, serve_until
-from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, ask
-from host.client import HostClient, HostError
+from host.app import Host, PortInUse
+from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, ask
+from host.client import HostError
 from host.deployment import load_deployment
 from host.drain import drain
 from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
-from host.log_files import LogFiles
 from host.logs import LogRing
 from host.packaging import PackageError, package_module
-from host.processes.priority import let_models_compute
 from host.processes.supervisor import UnknownModule
 from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
+from host.serve import serve, stop_event
 from host.settings import (
     ModuleSettings,
     Settings,
@@ -36,12 +33,13 @@ from host.settings import (
     module_python,
 )
 from host.settings.schema import PER_GPU, Instances, store_name
-from host.store.data_dir import data_dir
+from host.status import status
 from host.store.protocol import StoreLocked, StoreUnavailable
+from host.whereabouts import host_url
 from host.wire import PROTOCOL
 
-DEFAULT_URL = "http://127.0.0.1:32168"
 CHAT_MODULE = "LlamaChat"
+LAST_PORT = 65535
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except (
         SettingsError,
         UnknownModule,
@@ -68,46 +69,40 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
+def _unread() -> int:
+    """Nobody reads the output any more, as after `| head`: what is left of it goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_UNREAD
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llamachat", description=__doc__)
     parser.add_argument("--version", action=_Version, nargs=0, help="show it, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the host and its modules")
-    _add_root(serve)
-    serve.add_argument("--host", help="address to listen on (default: the settings' 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on (default: the settings' 32168)")
-    serve.add_argument(
-        "--store",
-        type=_store,
-        help='where commands live: "local" (the default), "memory", or an address: redis://...',
-    )
-    serve.add_argument(
-        "--data-dir",
-        type=lambda text: Path(text).expanduser().absolute(),
-        help="where the local store keeps them (default: the settings', or your user's data)",
-    )
-    serve.add_argument("--verbose", action="store_true", help="log everything, not just the news")
-    serve.set_defaults(run=_serve)
+    serving = commands.add_parser("serve", help="run the host and its modules")
+    _add_root(serving)
+    _add_server(serving)
+    serving.add_argument("--verbose", action="store_true", help="log everything, not just the news")
+    serving.set_defaults(run=_serve)
 
     question = commands.add_parser("ask", help="ask the chat, and print the reply as it grows")
     question.add_argument("prompt")
     question.add_argument("--system", help="who the assistant is to be")
     question.add_argument("--max-tokens", type=int, help="0 = until the model ends")
     question.add_argument("--temperature", type=float, help="0 = always the likeliest word")
-    question.add_argument("--url", default=DEFAULT_URL, help="the host to ask (%(default)s)")
+    _add_host(question, "ask")
     question.add_argument(
         "--serve", action="store_true", help="run a host of its own for the time of the question"
     )
-    _add_root(question)
     question.set_defaults(run=_ask)
 
-    status = commands.add_parser("status", help="show a running host's modules")
-    status.add_argument("--url", default=DEFAULT_URL, help="the host to ask (%(default)s)")
-    status.set_defaults(run=_status)
+    overview = commands.add_parser("status", help="show a running host's modules")
+    _add_host(overview, "ask")
+    overview.set_defaults(run=_status)
 
     drain_it = commands.add_parser("drain", help="let what runs on a host finish, then end it")
-    drain_it.add_argument("--url", default=DEFAULT_URL, help="the host to end (%(default)s)")
+    _add_host(drain_it, "end")
     drain_it.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
     drain_it.set_defaults(run=_drain)
 
@@ -181,6 +176,37 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    """What wins over the deployment's Server settings."""
+    parser.add_argument("--host", help="address to listen on (default: the settings' 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, help="port to listen on (default: the settings' 32168)"
+    )
+    parser.add_argument(
+        "--store",
+        type=_store,
+        help='where commands live: "local" (the default), "memory", or an address: redis://...',
+    )
+    _add_data_dir(parser, "where the local store keeps them")
+
+
+def _add_host(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Which running host is meant."""
+    parser.add_argument(
+        "--url", help=f"the host to {verb} (default: the one that runs, else the settings' port)"
+    )
+    _add_data_dir(parser, "the data directory of the host that runs")
+    _add_root(parser)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=lambda text: Path(text).expanduser().absolute(),
+        help=f"{what} (default: the settings', or your user's data)",
+    )
+
+
 def _log_to_console(level: int) -> None:
     format_ = "%(asctime)s %(levelname)-7s %(message)s"
     logging.basicConfig(level=level, format=format_, stream=sys.stderr)
@@ -188,15 +214,25 @@ def _log_to_console(level: int) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     _log_to_console(logging.DEBUG if arguments.verbose else logging.INFO)
-    settings = _settings(
+    settings = _server_settings(arguments)
+    ensure_environments(_launched(settings), settings.server)
+    return asyncio.run(serve(settings))
+
+
+def _server_settings(arguments: argparse.Namespace) -> Settings:
+    return _settings(
         arguments.root,
         host=arguments.host,
         port=arguments.port,
         store=arguments.store,
         data_dir=arguments.data_dir,
     )
-    ensure_environments(_launched(settings), settings.server)
-    return asyncio.run(_serve_settings(settings))
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= LAST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a port from 0 to {LAST_PORT}, got {text!r}")
 
 
 def _store(text: str) -> str:
@@ -213,64 +249,6 @@ def _settings(root: Path | None, **overrides: Any) -> Settings:
     return Settings(server, settings.modules, settings.broken, settings.warnings)
 
 
-async def _serve_settings(settings: Settings) -> int:
-    stop = _stop_event()
-    let_models_compute()
-    host = Host(settings)
-    with _log_in_files(settings, host.log):
-        await host.start()
-        _collect_less()
-        print(_greeting(host.url), flush=True)
-        await serve_until(host, stop)
-    return 0
-
-
-@contextmanager
-def _log_in_files(settings: Settings, log: LogRing) -> Iterator[None]:
-    """The log in files under the data directory, for as long as the host runs."""
-    folder = data_dir(settings.server) / "logs"
-    try:
-        files = LogFiles(folder, [module.id for module in settings.modules])
-    except OSError as error:
-        log.add(f"no log files in {folder}: {error}", level="warning", category="host")
-        yield
-        return
-    log.sinks.append(files.write)
-    logging.getLogger().addHandler(files.host)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(files.host)
-        files.close()
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by Ctrl-C, SIGTERM, and by the end of the terminal."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed
-        if hasattr(signal, name) and sys.platform != "win32":
-            loop.add_signal_handler(getattr(signal, name), stop.set)
-    return stop
-
-
-def _collect_less() -> None:
-    """A host keeps thousands of commands: Python need not look through them again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-def _greeting(url: str) -> str:
-    return (
-        f"\nLlamaChat host {__version__}\n"
-        f"  Explorer: {url}/\n"
-        f"  Ask:      curl {url}/v1/text/chat -d prompt='What can you do?'\n"
-        f"  Status:   curl {url}/v1/LlamaChat/get_command_status -d commandId=ID\n"
-        "  Stop:     Ctrl-C\n"
-    )
-
-
 def _ask(arguments: argparse.Namespace) -> int:
     values = {
         "prompt": arguments.prompt,
@@ -280,7 +258,8 @@ def _ask(arguments: argparse.Namespace) -> int:
     }
     values = {key: value for key, value in values.items() if value is not None}
     if not arguments.serve:
-        return _run_interruptible(lambda: ask(arguments.url, values))
+        url = _url(arguments)
+        return _run_interruptible(lambda: ask(url, values))
     logging.disable()  # what went wrong is in the reply
     settings = _settings(arguments.root, port=0, store="memory")  # it ends with the answer
     ensure_environments(_launched(settings), settings.server)
@@ -311,25 +290,16 @@ def _run_interruptible(job: Callable[[], Awaitable[int]]) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    async def statuses() -> list[dict[str, Any]]:
-        async with HostClient(arguments.url) as client:
-            body = await client.call("GET", "/v1/module/list/status")
-        return list(body["statuses"])
-
-    for one in asyncio.run(statuses()):
-        data = one["statusData"]
-        device = data.get("inferenceDevice", "")
-        safe_mode = one.get("safeMode") or {}
-        state = one["status"] + (" (safe mode)" if safe_mode else "")
-        print(f"{one['moduleId']:<20} {state:<12} {one['requestCount']:>6} done  {device}")
-        for line in (one["reason"], safe_mode.get("reason"), safe_mode.get("remedy")):
-            if line:
-                print(f"{'':<20} {line}")
-    return 0
+    return asyncio.run(status(_url(arguments)))
 
 
 def _drain(arguments: argparse.Namespace) -> int:
-    return _run_interruptible(lambda: drain(arguments.url, arguments.token))
+    url = _url(arguments)
+    return _run_interruptible(lambda: drain(url, arguments.token))
+
+
+def _url(arguments: argparse.Namespace) -> str:
+    return host_url(arguments.url, arguments.data_dir, arguments.root)
 
 
 def _instances(text: str) -> Instances:
@@ -352,7 +322,7 @@ def _run_module(arguments: argparse.Namespace) -> int:
     remote = RemoteModule(module, settings.server, host, LogRing())
 
     async def run() -> None:
-        await remote.run(_stop_event())
+        await remote.run(stop_event())
 
     asyncio.run(run())
     return 0

@@ -45,7 +45,7 @@ class HostClient:
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
             raise HostError(
                 f"no host answers at {self._url} ({error or type(error).__name__}); "
-                "start one with `llamachat serve`"
+                "start one with `llamachat serve`; `llamachat doctor` says what keeps it"
             ) from error
         except ValueError as error:
             raise HostError(f"{url} answered with something that is not JSON") from error

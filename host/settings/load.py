@@ -54,9 +54,11 @@ def load_settings(
     `root_file` is the deployment's own file, `modulesettings.json` in the root unless given; it may
     be absent. `installed` is an installed package: its settings lie below the deployment's own, its
     modules come after these, and what a module's setup program makes is kept in the root.
-    Raises SettingsError when one of the files is wrong.
+    Raises SettingsError when one of the files is wrong, or nothing at all is there.
     """
     root_path = root_path.resolve()
+    if not (root_file or installed):
+        _require_deployment(root_path)
     own = _read_root(root_file or root_path / FILE_NAME)
     roots = [_read_root(installed / FILE_NAME), own] if installed else [own]
     server = _server(roots, root_path)
@@ -66,6 +68,17 @@ def load_settings(
         loader.add(folder)
     loader.check_overrides()
     return Settings(server, tuple(loader.modules), tuple(loader.broken), tuple(loader.warnings))
+
+
+def _require_deployment(root_path: Path) -> None:
+    """A folder with nothing in it is a mistyped one: a host without modules helps nobody."""
+    if (root_path / FILE_NAME).exists() or (root_path / "modules").is_dir():
+        return
+    raise SettingsError(
+        root_path,
+        expected=f"a folder with {FILE_NAME} or modules/ in it",
+        got="one with neither" if root_path.is_dir() else "nothing there",
+    )
 
 
 def _read_root(file: Path) -> Layer:

@@ -6,17 +6,15 @@ ends.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 from filelock import FileLock, Timeout
 
+from host.store.holder import read_holder, remove_holder, write_holder
 from host.store.protocol import StoreLocked
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 ENV_NAME = "LLAMACHAT_DATA_DIR"
 CONFIG_ENV_NAME = "LLAMACHAT_CONFIG_DIR"
 
-_LOCK_NAME, _HOLDER_NAME = "host.lock", "host.json"
+LOCK_NAME = "host.lock"
 
 
 def default_data_dir(env: Mapping[str, str] = os.environ) -> Path:
@@ -70,7 +68,7 @@ class DataDirLock:
     def __init__(self, data_dir: Path, address: str) -> None:
         self._data_dir = data_dir
         self._address = address
-        self._lock = FileLock(data_dir / _LOCK_NAME, mode=0o600, timeout=0, thread_local=False)
+        self._lock = FileLock(data_dir / LOCK_NAME, mode=0o600, timeout=0, thread_local=False)
 
     def acquire(self) -> None:
         """Take hold, and write down who does. Raises StoreLocked, OSError."""
@@ -79,26 +77,14 @@ class DataDirLock:
             self._lock.acquire()
         except Timeout:
             raise StoreLocked(
-                f"{self._data_dir} is held by another host ({self._holder()}): stop that one, or "
+                f"{self._data_dir} is held by another host "
+                f"({read_holder(self._data_dir) or 'it does not say which'}): stop that one, or "
                 "give this one a directory of its own with --data-dir"
             ) from None
-        holder = self._data_dir / _HOLDER_NAME
-        make_private_file(holder)
-        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        record = {"pid": os.getpid(), "address": self._address, "since": since}
-        holder.write_text(json.dumps(record), encoding="utf-8")
+        write_holder(self._data_dir, self._address)
 
     def release(self) -> None:
         """Let go; what is not held changes nothing."""
         if self._lock.is_locked:
-            with suppress(OSError):
-                (self._data_dir / _HOLDER_NAME).unlink()
+            remove_holder(self._data_dir)
             self._lock.release()
-
-    def _holder(self) -> str:
-        try:
-            record = json.loads((self._data_dir / _HOLDER_NAME).read_text(encoding="utf-8"))
-            address = f" at {record['address']}" if record["address"] else ""
-            return f"process {record['pid']}{address}, since {record['since']}"
-        except (OSError, ValueError, TypeError, KeyError):
-            return "it does not say which"

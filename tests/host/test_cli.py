@@ -112,17 +112,45 @@ async def test_a_wrong_settings_file_is_said_plainly(tmp_path: Path) -> None:
     assert code == 1 and "Server.Port" in err and "many" in err and "Traceback" not in err
 
 
+async def test_a_port_that_is_none_is_said_plainly(tmp_path: Path) -> None:
+    arguments = ["serve", "--root", str(write_root(tmp_path)), "--port", "99999"]
+    code, _, err = await result(await llamachat(*arguments))
+    assert code == 2 and "expected a port from 0 to 65535, got '99999'" in err
+
+
+async def test_a_root_with_nothing_in_it_is_refused(tmp_path: Path) -> None:
+    code, out, err = await result(await llamachat("serve", "--root", str(tmp_path / "nonexist")))
+    assert (code, out) == (1, "") and "nonexist: expected a folder with modulesettings.json" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+async def test_a_reply_that_nobody_reads_any_more_is_cancelled(chat: tuple[Host, Puppet]) -> None:
+    host, puppet = chat
+    process = await llamachat("ask", "Who?", "--url", host.url)
+    work = await puppet.take()
+    await puppet.progress(work, 0, "part")
+    assert process.stdout is not None and process.stderr is not None
+    await process.stdout.readexactly(4)
+    process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined] # as `head` does
+    await puppet.progress(work, 4, " and more")
+    assert await puppet.control() == [{"type": "cancel", "commandId": work["reqid"]}]
+    err = (await process.stderr.read()).decode()
+    assert await process.wait() == 141 and "Traceback" not in err and "BrokenPipe" not in err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_serve_runs_a_module_and_leaves_nothing_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "modules" / EXAMPLE.name)
-    (tmp_path / "modulesettings.json").write_text('{"Server": {"Port": 0}}', encoding="utf-8")
+    own = {"Server": {"Port": 0, "DataDir": "data"}}
+    (tmp_path / "modulesettings.json").write_text(json.dumps(own), encoding="utf-8")
     process = await llamachat("serve", "--root", str(tmp_path))
     assert process.stdout is not None
     lines = [(await process.stdout.readline()).decode() for _ in range(5)]
     url = next(line.split()[1] for line in lines if "Explorer:" in line).rstrip("/")
+    assert "minimal_long_process; none that chats" in "".join(lines)  # nothing to curl
     async with aiohttp.ClientSession() as session:
         values = {"words": 3, "delay_ms": 1}
         async with session.post(f"{url}/v1/example/count-words", json=values) as response:

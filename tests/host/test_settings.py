@@ -117,11 +117,20 @@ def server(root: Path, **values: Any) -> ServerSettings:
 # --- the deployment's own file
 
 
-def test_an_empty_folder_gives_the_defaults(tmp_path: Path) -> None:
+def test_a_folder_without_settings_gives_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
     settings = load(tmp_path)
     assert settings == Settings(server(tmp_path.resolve()))
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 32168)
     assert (settings.server.max_body_mb, settings.server.allowed_hosts) == (16, [])
+
+
+@pytest.mark.parametrize(
+    ("folder", "got"), [(".", "one with neither"), ("mistyped", "nothing there")]
+)
+def test_a_folder_with_nothing_in_it_is_refused(tmp_path: Path, folder: str, got: str) -> None:
+    with pytest.raises(SettingsError, match=f"modulesettings.json or modules/ in it, got {got}"):
+        load(tmp_path / folder)
 
 
 def test_server_settings_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""`llamachat serve`: run a host until it is stopped or drained."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from host import __version__
+from host.app import Host, serve_until
+from host.backends import data_dir
+from host.log_files import LogFiles
+from host.logs import LogRing
+from host.processes.priority import let_models_compute
+from host.settings import ModuleSettings, Settings
+from host.whereabouts import announced
+
+CHAT_ROUTE = "text/chat"
+
+
+async def serve(settings: Settings) -> int:
+    """Run the host that the settings describe, and say where it is."""
+    stop = stop_event()
+    let_models_compute()
+    host = Host(settings)
+    with _log_in_files(settings, host.log):
+        await host.start()
+        _collect_less()
+        with announced(data_dir(settings.server), host.url):
+            print(_greeting(host.url, settings), flush=True)
+            await serve_until(host, stop)
+    return 0
+
+
+def stop_event() -> asyncio.Event:
+    """Set by Ctrl-C, SIGTERM, and by the end of the terminal."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed
+        if hasattr(signal, name) and sys.platform != "win32":
+            loop.add_signal_handler(getattr(signal, name), stop.set)
+    return stop
+
+
+@contextmanager
+def _log_in_files(settings: Settings, log: LogRing) -> Iterator[None]:
+    """The log in files under the data directory, for as long as the host runs."""
+    folder = data_dir(settings.server) / "logs"
+    try:
+        files = LogFiles(folder, [module.id for module in settings.modules])
+    except OSError as error:
+        log.add(f"no log files in {folder}: {error}", level="warning", category="host")
+        yield
+        return
+    log.sinks.append(files.write)
+    logging.getLogger().addHandler(files.host)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(files.host)
+        files.close()
+
+
+def _collect_less() -> None:
+    """A host keeps thousands of commands: Python need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _greeting(url: str, settings: Settings) -> str:
+    lines = [f"\nLlamaChat host {__version__}", f"  Explorer: {url}/"]
+    chat = next(filter(_serves_chat, settings.modules), None)
+    if chat is not None:
+        lines.append(f"  Ask:      curl {url}/v1/{CHAT_ROUTE} -d prompt='What can you do?'")
+        lines.append(f"  Status:   curl {url}/v1/{chat.id}/get_command_status -d commandId=ID")
+    else:
+        lines.append(f"  Modules:  {_module_words(settings)}; none that chats")
+    return "\n".join([*lines, "  Stop:     Ctrl-C\n"])
+
+
+def _serves_chat(module: ModuleSettings) -> bool:
+    return any(route.path == CHAT_ROUTE for route in module.routes)
+
+
+def _module_words(settings: Settings) -> str:
+    if not settings.modules:
+        return f"none in {settings.server.root_path}"
+    return ", ".join(module.id for module in settings.modules)
