@@ -41,7 +41,7 @@ def _check_number(declared: RouteParameter, value: str) -> None:
 
 def _range_words(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f" from {low:g} to {high:g}"
+        return f" from {low:.15g} to {high:.15g}"
     if low is not None:
-        return f" of at least {low:g}"
-    return "" if high is None else f" of at most {high:g}"
+        return f" of at least {low:.15g}"
+    return "" if high is None else f" of at most {high:.15g}"

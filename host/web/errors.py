@@ -66,7 +66,11 @@ def _refusal(error: Exception, request: web.Request) -> RequestRefused:
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit_mb = request.client_max_size / 2**20
-        return RequestRefused(413, f"the body is larger than the {limit_mb:g} MB this host takes")
+        return RequestRefused(
+            413,
+            f"body: expected at most {limit_mb:.6g} MB, got more: send less, or set a larger "
+            "MaxBodyMB under Server in the host's modulesettings.json",
+        )
     if isinstance(error, web.HTTPException):
         return RequestRefused(error.status, f"{request.method} {request.path}: {error.reason}")
     if isinstance(error, StoreUnavailable):

@@ -26,7 +26,7 @@ from gguf_header import MAGIC
 from gguf_shards import models_among, shard_names, shard_paths
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
-from load_errors import LoadReason, ModelLoadError
+from load_errors import LoadReason, ModelLoadError, spoken_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_S = 10.0
 _READ_BYTES = 4 * 1024**2
 _GB = 1e9
+_HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2")
+"""The loggers of what huggingface_hub asks with, under its old and its new name."""
 
 FreeBytes = Callable[[Path], int]
 
@@ -62,6 +64,8 @@ class Hub:
     def __init__(self, endpoint: str | None = None, free_bytes: FreeBytes | None = None) -> None:
         self._endpoint = endpoint
         self._free_bytes = free_bytes or _free_bytes
+        for name in _HTTP_CLIENTS:  # a line for each request is no news to anybody
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def find(self, repo: str, fileglob: str) -> str:
         """The one model of the repository whose file matches; of several files, the first.
@@ -195,7 +199,7 @@ def _problem_with(remote: RemoteFile, part: Path) -> str | None:
     with part.open("rb") as file:
         magic = file.read(len(MAGIC))
         if magic != MAGIC:
-            return f"expected it to begin with {MAGIC!r}, found {magic!r}"
+            return f'expected it to begin with "GGUF", found {spoken_bytes(magic)}'
         file.seek(0)
         if remote.sha256 is not None:
             digest = hashlib.sha256()

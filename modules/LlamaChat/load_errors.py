@@ -124,13 +124,20 @@ def missing_directory(directory: Path) -> ModelLoadError:
 
 def not_gguf(path: Path, magic: bytes) -> ModelLoadError:
     """The first four bytes are not those of a GGUF."""
-    found = f"{magic!r}" if magic else "an empty file"
+    found = spoken_bytes(magic) if magic else "an empty file"
     return ModelLoadError(
         LoadReason.NOT_GGUF,
-        f"'{path}' is not a GGUF file: expected it to begin with b'GGUF', found {found}. Only "
+        f"'{path}' is not a GGUF file: expected it to begin with \"GGUF\", found {found}. Only "
         "models in the GGUF format can be loaded",
         path,
     )
+
+
+def spoken_bytes(raw: bytes) -> str:
+    """A few bytes of a file: as text in quotes where they are some, else as numbers."""
+    if raw.isascii() and raw.decode("ascii").isprintable():
+        return f'"{raw.decode("ascii")}"'
+    return f"the bytes {raw.hex(' ')}"
 
 
 def truncated(path: Path, detail: str) -> ModelLoadError:

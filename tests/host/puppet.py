@@ -29,6 +29,7 @@ MODULE = {
                 {"Name": "prompt", "Type": "Text", "Required": True},
                 {"Name": "max_tokens", "Type": "Integer", "Minimum": 0},
                 {"Name": "temperature", "Type": "Float", "Minimum": 0, "Maximum": 2},
+                {"Name": "seed", "Type": "Integer", "Minimum": 0, "Maximum": 4294967294},
             ],
         },
     ],

@@ -166,6 +166,7 @@ async def test_a_client_that_leaves_takes_its_ordinary_command_along(
         ({"prompt": "x", "max_tokens": "abc"}, "max_tokens: expected an integer of at least 0"),
         ({"prompt": "x", "max_tokens": -1}, "max_tokens: expected an integer of at least 0"),
         ({"prompt": "x", "temperature": -1}, "temperature: expected a number from 0 to 2, got -1"),
+        ({"prompt": "x", "seed": -1}, "seed: expected an integer from 0 to 4294967294, got -1"),
         ({"prompt": "x", "temperature": "nan"}, "temperature: expected a number from 0 to 2"),
     ],
 )
@@ -219,7 +220,7 @@ async def test_a_large_upload_is_refused_in_multipart_too(puppet: Puppet, client
     form = aiohttp.FormData()
     form.add_field("image", io.BytesIO(b"x" * 20_000_000), filename="x.png")
     status, reply = await client.call("POST", TELL, data=form)
-    assert status == 413 and "16 MB" in reply["error"]
+    assert status == 413 and "16 MB" in reply["error"] and "MaxBodyMB" in reply["error"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def chat(directory: Path, filename: str, n_ctx: int = 0) -> LlamaChat:
         ("half.gguf", LoadReason.TRUNCATED, "bytes"),
         ("short.gguf", LoadReason.TRUNCATED, "Download it again"),
         ("head.gguf", LoadReason.TRUNCATED, "300 bytes"),
-        ("text.gguf", LoadReason.NOT_GGUF, "b'A te'"),
+        ("text.gguf", LoadReason.NOT_GGUF, 'begin with "GGUF", found "A te"'),
         ("empty.gguf", LoadReason.NOT_GGUF, "an empty file"),
         ("unknown.gguf", LoadReason.UNSUPPORTED, "qwenX"),
     ],

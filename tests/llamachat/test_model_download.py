@@ -67,6 +67,7 @@ def test_a_model_is_fetched_verified_and_chosen(
     assert (directory / file).read_bytes() == fake.files[file]
     assert read_selection(directory) == NAME
     assert "the next start of the host loads it" in output
+    assert "HTTP" not in output  # what is asked of the hub is nobody's business
 
 
 def test_a_killed_download_goes_on_where_it_stopped(
