@@ -18,6 +18,7 @@ from host.app import Host, PortInUse
 from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, ask
 from host.client import HostError
 from host.deployment import load_deployment
+from host.doctor import examine, report
 from host.drain import drain
 from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
 from host.logs import LogRing
@@ -105,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_host(drain_it, "end")
     drain_it.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
     drain_it.set_defaults(run=_drain)
+
+    doctor = commands.add_parser("doctor", help="look at everything, and say how to mend it")
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON")
+    _add_root(doctor)
+    _add_server(doctor)
+    doctor.set_defaults(run=_doctor)
 
     module = commands.add_parser("module", help="run a module here for a host on another machine")
     module.add_argument("module", help="the module's id, such as LlamaChat")
@@ -219,9 +226,19 @@ def _serve(arguments: argparse.Namespace) -> int:
     return asyncio.run(serve(settings))
 
 
-def _server_settings(arguments: argparse.Namespace) -> Settings:
+def _doctor(arguments: argparse.Namespace) -> int:
+    logging.disable()  # everything is in the report
+
+    def load(root_file: Path | None) -> Settings:
+        return _server_settings(arguments, root_file)
+
+    return asyncio.run(report(examine(load), arguments.json))
+
+
+def _server_settings(arguments: argparse.Namespace, root_file: Path | None = None) -> Settings:
     return _settings(
         arguments.root,
+        root_file,
         host=arguments.host,
         port=arguments.port,
         store=arguments.store,
@@ -242,8 +259,8 @@ def _store(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _settings(root: Path | None, **overrides: Any) -> Settings:
-    settings = load_deployment(root)
+def _settings(root: Path | None, root_file: Path | None = None, **overrides: Any) -> Settings:
+    settings = load_deployment(root, root_file=root_file)
     given = {key: value for key, value in overrides.items() if value is not None}
     server = settings.server.model_copy(update=given)
     return Settings(server, settings.modules, settings.broken, settings.warnings)

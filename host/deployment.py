@@ -15,13 +15,15 @@ from host.settings.files import FILE_NAME
 from host.store.data_dir import default_config_dir, default_data_dir
 
 
-def load_deployment(root: Path | None, home: Path = HOME) -> Settings:
-    """The settings in `root`; where none is named, those of this installation.
+def load_deployment(
+    root: Path | None, home: Path = HOME, *, root_file: Path | None = None
+) -> Settings:
+    """The settings in `root`; where none is named, those of this installation. `root_file` takes
+    the place of the deployment's own file.
 
     Raises SettingsError.
     """
     if root is not None or not is_package(home):
-        return load_settings(root or home)
-    return load_settings(
-        default_data_dir(), root_file=default_config_dir() / FILE_NAME, installed=home
-    )
+        return load_settings(root or home, root_file=root_file)
+    own = root_file or default_config_dir() / FILE_NAME
+    return load_settings(default_data_dir(), root_file=own, installed=home)

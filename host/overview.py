@@ -22,6 +22,10 @@ _NOT_RUNNING = {
 }
 
 
+_SICK = {ModuleStatus.FAILED_START, ModuleStatus.CRASHED}
+MORE = "`llamachat doctor` says more"
+
+
 class ModuleOverview:
     """Answers about modules by id, letter case aside."""
 
@@ -57,7 +61,8 @@ class ModuleOverview:
         if state.status in _TAKES_COMMANDS or self._has_other_instances(module_id):
             return None
         why = _NOT_RUNNING.get(state.status, "is not known here")
-        return f"module {module_id} {why}" + (f": {state.reason}" if state.reason else "")
+        said = f"module {module_id} {why}" + (f": {state.reason}" if state.reason else "")
+        return f"{said}. {MORE}" if state.status in _SICK else said
 
     def _has_other_instances(self, module_id: str) -> bool:
         return any(

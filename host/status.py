@@ -9,11 +9,14 @@ from host.client import HostClient
 
 async def status(url: str) -> int:
     """Print a line for each module, and what is wrong under it. Raises HostError."""
-    for one in await module_statuses(url):
+    statuses = await module_statuses(url)
+    for one in statuses:
         device = one["statusData"].get("inferenceDevice", "")
         print(f"{one['moduleId']:<20} {one['status']:<12} {one['requestCount']:>6} done  {device}")
         if one["reason"]:
             print(f"{'':<20} {one['reason']}")
+    if any(one["reason"] for one in statuses):
+        print("`llamachat doctor` says more")
     return 0
 
 

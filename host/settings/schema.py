@@ -170,9 +170,10 @@ class GpuOptions(_Section):
 
 
 class InstallOptions(_Section):
-    """How what a module needs gets onto a machine."""
+    """How what a module needs gets onto a machine, and who looks after it."""
 
     setup: Text | None = None  # a program in its folder that makes its environment: --venv FOLDER
+    doctor: Text | None = None  # a program in its folder that looks for `llamachat doctor`
 
 
 class RouteParameter(_Section):
