@@ -73,6 +73,7 @@ class LlamaChat_adapter(ModuleRunner):
         except ModelLoadError as ex:
             is_of_model = ex.reason not in (LoadReason.BROKEN_BUILD, LoadReason.NO_LIBRARY)
             text = f"{ex}. {HOW_TO_RETURN}" if is_of_model else str(ex)
+            text = f"{text}. `llamachat doctor` says more"
             self.load_error = ModelLoadError(ex.reason, text, ex.path)
             raise self.load_error from ex
         self._tell_device(self.llama_chat)

@@ -92,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fetch_model(environment, options.model) if options.model else 0
     except SetupError as ex:
         sys.stderr.write(f"\nNot installed. {ex}\n")
+        sys.stderr.write(f"What else may be in the way: python3 {MODULE_PATH / 'doctor.py'}\n")
         return 1
     except ValueError as ex:
         sys.stderr.write(f"{ex}.\n")

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
 class FakeHub:
-    """Serves `files` of the repository `repo`. Use as a context manager."""
+    """Serves `files` of the repository `repo`, over TLS if given how. Use as a context manager."""
 
-    def __init__(self, repo: str, files: dict[str, bytes]) -> None:
+    def __init__(
+        self, repo: str, files: dict[str, bytes], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.repo = repo
         self.files = files
         self.announced_sha256: dict[str, str] = {}
@@ -34,6 +37,9 @@ class FakeHub:
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
         )
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> FakeHub:
@@ -48,7 +54,7 @@ class FakeHub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     @property
     def ranges(self) -> list[str]:
