@@ -12,10 +12,13 @@ async def status(url: str) -> int:
     statuses = await module_statuses(url)
     for one in statuses:
         device = one["statusData"].get("inferenceDevice", "")
-        print(f"{one['moduleId']:<20} {one['status']:<12} {one['requestCount']:>6} done  {device}")
-        if one["reason"]:
-            print(f"{'':<20} {one['reason']}")
-    if any(one["reason"] for one in statuses):
+        safe_mode = one.get("safeMode") or {}
+        state = one["status"] + (" (safe mode)" if safe_mode else "")
+        print(f"{one['moduleId']:<20} {state:<12} {one['requestCount']:>6} done  {device}")
+        for line in (one["reason"], safe_mode.get("reason"), safe_mode.get("remedy")):
+            if line:
+                print(f"{'':<20} {line}")
+    if any(one["reason"] or one.get("safeMode") for one in statuses):
         print("`llamachat doctor` says more")
     return 0
 

@@ -6,22 +6,19 @@ Invariant: looking changes nothing: what is not there is not made.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from host.doctor.checks import Check, bad, good
 from host.doctor.machine import existing
+from host.doctor.network import Answers
 from host.store.data_dir import LOCK_NAME
 from host.store.holder import read_holder
 
 NAME = "data"
 
 _OTHER = "name another with Server.DataDir or --data-dir"
-
-Answers = Callable[[str], Awaitable[bool]]
-"""Whether a host answers at an address."""
 
 
 async def check_data(folder: Path, answers: Answers) -> Check:

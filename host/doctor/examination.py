@@ -13,7 +13,7 @@ from host.doctor.checks import Check, bad
 from host.doctor.data_check import check_data
 from host.doctor.machine import check_disk, check_memory, check_python
 from host.doctor.modules import PROGRAM_LIMIT_S, check_module, check_running
-from host.doctor.network import answers, check_port, check_redis
+from host.doctor.network import Answers, answers, asked_once, check_port, check_redis
 from host.doctor.settings_check import LoadSettings, read_settings
 from host.settings import ServerSettings
 from host.store.holder import read_holder
@@ -28,14 +28,15 @@ async def examine(
     for check in found:
         yield check
     server = settings.server
+    ask = asked_once(answers)
     folder = data_dir(server)
     yield await _looked("memory", check_memory)
     yield await _looked("disk", lambda: check_disk(folder))
-    yield await _looked("data", lambda: check_data(folder, answers))
-    yield await _looked("port", lambda: check_port(server))
+    yield await _looked("data", lambda: check_data(folder, ask))
+    yield await _looked("port", lambda: check_port(server, ask))
     if server.is_store_shared:
         yield await _looked("redis", lambda: check_redis(server.store))
-    running = await _running(server, folder)
+    running = await _running(server, folder, ask)
     for check in running:
         yield check
     served = {check.module for check in running if check.is_good}
@@ -54,10 +55,10 @@ async def _looked(name: str, look: Callable[[], Check | Awaitable[Check]]) -> Ch
         return bad(name, finding, "mend what the error names; if it names nothing, report it")
 
 
-async def _running(server: ServerSettings, folder: Path) -> list[Check]:
+async def _running(server: ServerSettings, folder: Path, ask: Answers) -> list[Check]:
     """The modules of the host that runs here, if one does."""
     holder = read_holder(folder)
     for url in (holder.address if holder else "", server.url if server.port else ""):
-        if await answers(url):
+        if await ask(url):
             return await check_running(url, folder / "logs")
     return []

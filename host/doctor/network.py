@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import psutil
@@ -20,6 +21,22 @@ REDIS_WITHIN_S = 10.0
 _OTHER_PORT = "choose another with Server.Port or --port"
 
 
+Answers = Callable[[str], Awaitable[bool]]
+"""Whether a host of ours answers at an address."""
+
+
+def asked_once(answers: Answers) -> Answers:
+    """The same, where a silent stranger is waited for only once."""
+    known: dict[str, bool] = {}
+
+    async def ask(url: str) -> bool:
+        if url not in known:
+            known[url] = await answers(url)
+        return known[url]
+
+    return ask
+
+
 async def answers(url: str) -> bool:
     """Whether a host of ours answers at that address in time."""
     if not url:
@@ -33,7 +50,7 @@ async def answers(url: str) -> bool:
     return "protocol" in body
 
 
-async def check_port(server: ServerSettings) -> Check:
+async def check_port(server: ServerSettings, answers: Answers) -> Check:
     """The port is free, or a host of ours has it already."""
     place = f"{server.host}:{server.port}"
     if not server.port:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from filelock import FileLock
-from puppet import Puppet, running_host, write_root
+from puppet import running_host, write_root
 from redis_server import redis_server
 from test_cli import llamachat, result
 
@@ -120,7 +120,7 @@ async def test_a_port_that_a_stranger_has(tmp_path: Path, stranger: int) -> None
 
 
 async def test_an_address_that_is_not_this_machines(tmp_path: Path) -> None:
-    check = await check_port(server(tmp_path, Host="192.0.2.7"))
+    check = await check_port(server(tmp_path, Host="192.0.2.7"), answers)
     assert not check.is_good and "address of this machine in Server.Host" in check.remedy
 
 
@@ -251,6 +251,8 @@ async def test_a_module_that_cannot_be_launched(tmp_path: Path) -> None:
             async with session.post(f"{host.url}/v1/text/tell", json={"prompt": "x"}) as response:
                 assert "`llamachat doctor` says more" in (await response.json())["error"]
         [check] = await check_running(host.url, tmp_path / "logs")
+        code, out, _ = await result(await llamachat("status", "--url", host.url))
+    assert code == 0 and out.endswith("\n`llamachat doctor` says more\n")
     assert not check.is_good and "FailedStart: " in check.finding
     assert str(tmp_path / "logs" / "Puppet.log") in check.remedy
 
@@ -302,22 +304,10 @@ async def test_an_environment_without_its_python(tmp_path: Path) -> None:
     assert "llamachat setup" in found["Puppet: environment"].remedy
 
 
-async def test_the_findings_as_json(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        root = str(write_root(tmp_path))
-        code, out, _ = await result(
-            await llamachat("doctor", "--root", root, "--port", port, "--json")
-        )
+async def test_the_findings_as_json(tmp_path: Path, stranger: int) -> None:
+    place = ["--root", str(write_root(tmp_path)), "--port", str(stranger)]
+    code, out, _ = await result(await llamachat("doctor", *place, "--json"))
     said = json.loads(out)
     assert code == 1 and said["ok"] is False
     [bad] = [check for check in said["checks"] if not check["ok"]]
     assert set(bad) == {"check", "module", "ok", "finding", "remedy"} and bad["check"] == "port"
-
-
-async def test_status_names_the_doctor(tmp_path: Path) -> None:
-    async with running_host(write_root(tmp_path)) as host, aiohttp.ClientSession() as session:
-        puppet = Puppet(session, host.url)
-        await puppet.poll(wait=0)
-        code, out, _ = await result(await llamachat("status", "--url", host.url))
-        assert code == 0 and "doctor" not in out  # nothing is wrong
