@@ -25,7 +25,7 @@ async def check_data(folder: Path, answers: Answers) -> Check:
     """The directory of the local store, and of every host's logs."""
     problem = _write_problem(folder)
     if problem:
-        remedy = f"let this user write there (chown, chmod, mount), or {_OTHER}"
+        remedy = f"let this user write there, or {_OTHER}"
         return bad(NAME, f"{folder} cannot be used: {problem}", remedy)
     if not _is_locked(folder):
         return good(NAME, f"{folder}, free for a host")

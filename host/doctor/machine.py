@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -86,8 +87,8 @@ def check_disk(folder: Path, free_bytes: Callable[[Path], int] = free_disk_bytes
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest of those above it that are there."""
-    return next(one for one in (path, *path.parents) if one.exists())
+    """The path, or the nearest of those above it that this user can see."""
+    return next(one for one in (path, *path.parents) if os.path.exists(one))
 
 
 def _gb(count: int) -> str:

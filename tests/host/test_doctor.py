@@ -166,7 +166,7 @@ async def test_a_data_directory_that_cannot_be_written_to(tmp_path: Path) -> Non
 async def test_a_data_directory_that_may_not_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     check = await check_data(tmp_path / "data", answers)
-    assert not check.is_good and "Permission denied" in check.finding and "chown" in check.remedy
+    assert not check.is_good and "Permission denied" in check.finding and "user" in check.remedy
 
 
 @pytest.mark.skipif(not Path("/proc/self/cgroup").exists(), reason="Linux has one to try")
