@@ -49,7 +49,7 @@ class PortInUse(Exception):
     def __init__(self, server: ServerSettings) -> None:
         super().__init__(
             f"port {server.port} on {server.host} is in use, by another host perhaps: "
-            "stop that one, or choose another port with --port"
+            "stop that one, or choose another port with --port. `llamachat doctor` says whose it is"
         )
 
 

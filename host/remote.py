@@ -100,7 +100,8 @@ class RemoteModule:
             while not stopping.done():
                 states = supervisor.instances(self._module.id)
                 if states and all(state.status in _ENDED for state in states):
-                    raise ModuleGaveUp(f"module {self._module.id}: {states[0].reason}")
+                    said = f"module {self._module.id}: {states[0].reason}"
+                    raise ModuleGaveUp(f"{said}. `llamachat doctor` says more")
                 for state in states:
                     self._look(supervisor, folder, state)
                 await asyncio.wait({stopping}, timeout=LOOK_EVERY_S)
