@@ -279,7 +279,8 @@ class ModuleProcess:
     def _give_up(self, reason: str) -> None:
         reason = f"crashed {self._failures} times in a row; the last time: {reason}"
         self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
-        self._note(f"{reason}. It is left alone until it is started again", "error")
+        left = "It is left alone until it is started again; `llamachat doctor` says more"
+        self._note(f"{reason}. {left}", "error")
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not through a stop."""

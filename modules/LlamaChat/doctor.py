@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from diagnosis.finding import Finding, bad
-from diagnosis.gpu import Driver, ask_driver, check_gpu
+from diagnosis.gpu import ask_driver, check_gpu
 from diagnosis.hub_reach import check_hub
 from diagnosis.library import INSTALL, check_library, check_proof, load_library, wheel_kind
 from diagnosis.toolchain import check_compiler, check_processor, check_python
@@ -37,7 +37,7 @@ def examine() -> Iterator[Finding]:
     if library.loads:
         yield looked("build proof", lambda: check_proof(PROOF))
     yield looked("gpu", lambda: check_gpu(driver, library, wheel_kind(), os.environ))
-    yield looked("model", lambda: _check_model(driver if library.has_gpu else Driver()))
+    yield looked("model", _check_model)
     yield looked("hub", lambda: check_hub(_is_model_to_be_fetched(), os.environ))
 
 
@@ -54,16 +54,14 @@ def looked(name: str, look: Callable[[], Finding]) -> Finding:
         return bad(name, text, "mend what the error names; if it names nothing, report it")
 
 
-def _check_model(driver: Driver) -> Finding:
-    import machine_limits  # needs psutil
+def _check_model() -> Finding:
     from diagnosis.model import check_model
+    from diagnosis.room import Room, room_for
 
-    on_gpus = sum(card.free_mb for card in driver.cards) * 2**20
+    def room(weight_bytes: int) -> Room:
+        return room_for(weight_bytes, MODULE_PATH, os.environ)
 
-    def free_bytes() -> int:
-        return machine_limits.available_memory_bytes() + on_gpus
-
-    return check_model(os.environ, MODULE_PATH, free_bytes)
+    return check_model(os.environ, MODULE_PATH, room)
 
 
 def _is_model_to_be_fetched() -> bool:

@@ -17,12 +17,14 @@ import pytest
 from diagnosis.gpu import Card, Driver, ask_driver, check_gpu
 from diagnosis.hub_reach import check_hub
 from diagnosis.library import Library, check_library, check_proof, load_library, wheel_kind
-from diagnosis.model import check_model
+from diagnosis.model import check_model, is_to_be_fetched
+from diagnosis.room import Room, room_for
 from diagnosis.toolchain import check_compiler, check_processor, check_python
 from doctor import looked
 from fake_hub import FakeHub
 from llama_setup.environment import Environment
 from llama_setup.processor import Processor
+from model_source import ModelSource
 
 CPU, GPU = Library("0.3.36"), Library("0.3.36", has_gpu=True)
 CARD = Card("NVIDIA H200", "570.86", 143_771, 143_000, (9, 0))
@@ -109,13 +111,20 @@ def test_a_model_cut_in_half(module_path: Path, model_dir: Path) -> None:
     assert "llamachat models guide" in found["model"]["remedy"]
 
 
-def test_it_needs_nothing_but_the_standard_library(module_path: Path) -> None:
-    command = [sys.executable, "-S", str(module_path / "doctor.py")]
-    bare = {"HF_HUB_OFFLINE": "1", "PATH": os.environ["PATH"]}
+def test_it_needs_nothing_but_the_standard_library(module_path: Path, tmp_path: Path) -> None:
+    missing = "raise ModuleNotFoundError(f'No module named {__name__}', name=__name__)"
+    (tmp_path / "psutil.py").write_text(missing)
+    bare = {"PYTHONPATH": package(tmp_path, missing), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        command, env=bare, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-S", str(module_path / "doctor.py")],
+        env={**bare, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 1 and "good  compiler" in done.stdout
+    assert "BAD   llama.cpp    it does not load" in done.stdout
     assert "BAD   model        psutil is not installed" in done.stdout
     assert "  -> install: ./install.sh" in done.stdout and not done.stderr
 
@@ -270,8 +279,8 @@ def model_environment(model_dir: Path, name: str, **more: str) -> dict[str, str]
     }
 
 
-def plenty() -> int:
-    return 2**40
+def plenty(_weight_bytes: int) -> Room:
+    return Room(True, "fits", "plenty")
 
 
 @pytest.mark.parametrize(
@@ -291,16 +300,40 @@ def test_a_model_file_that_is_none(
 
 
 def test_a_model_that_is_too_large(module_path: Path, model_dir: Path) -> None:
-    def little() -> int:
-        return 100 * 1024**2
+    def little(weight_bytes: int) -> Room:
+        assert weight_bytes == (model_dir / "tiny.gguf").stat().st_size
+        return Room(False, "too large", "0.1 GiB of memory")
 
     environment = model_environment(model_dir, "tiny.gguf")
     found = check_model(environment, module_path, little)
-    assert not found.is_good and "too large, 104.9 MB are free" in found.text
+    assert not found.is_good and found.text.endswith("too large; free: 0.1 GiB of memory")
     assert "llamachat models" in found.remedy
     assert check_model(environment, module_path, plenty).is_good
     running = {**environment, "CPAI_MODULE_IS_RUNNING": "true"}
     assert check_model(running, module_path, little).is_good  # it is loaded already
+
+
+@pytest.mark.parametrize("more", [{}, {"CPAI_MODULE_ENABLE_GPU": "False"}])
+def test_room_is_what_the_machine_has(module_path: Path, more: dict[str, str]) -> None:
+    small, large = (room_for(count, module_path, more) for count in (2**20, 2**50))
+    assert (small.fits, small.how) == (True, "fits") and "GiB of memory" in small.free
+    assert (large.fits, large.how) == (False, "too large")
+
+
+def test_room_without_a_library_is_the_machines_memory(
+    module_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", package(tmp_path, "import os; os.abort()"))
+    assert room_for(2**20, module_path, {}).fits and not room_for(2**50, module_path, {}).fits
+
+
+def test_a_model_that_was_fetched_is_found(tmp_path: Path) -> None:
+    source = ModelSource(tmp_path, "", "a/b", "*.Q4.gguf")
+    assert is_to_be_fetched(source)
+    folder = tmp_path / "a--b"
+    folder.mkdir()
+    (folder / "m.Q4.gguf").write_bytes(b"")
+    assert not is_to_be_fetched(source)
 
 
 def test_a_chosen_model_that_nobody_knows(module_path: Path, tmp_path: Path) -> None:

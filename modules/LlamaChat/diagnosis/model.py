@@ -1,23 +1,23 @@
-"""The model: which one it is, whether its file is whole, and whether it fits."""
+"""The model: which one it is, whether its file is whole, can chat, and fits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gguf_header import GgufHeader, read_header
+from gguf_header import GgufHeader
+from gguf_shards import first_shard, missing_shards
 from load_errors import ModelLoadError
+from model_by_hand import check
 from model_catalogue import BUILTIN_FILE
 from model_choice import HOW_TO_RETURN, choose_model
 from model_source import ModelSource
 
 from diagnosis.finding import Finding, bad, good
+from diagnosis.room import Room
 
-COMPUTE_BYTES = 192 * 1024**2
-"""Beside the weights, at the least: compute buffers and a short context."""
-
-FreeBytes = Callable[[], int]
-"""What a model can have: the machine's memory, and that of the GPUs that are used."""
+RoomFor = Callable[[int], Room]
+"""Whether weights of so many bytes fit."""
 
 _SMALLER = "choose a smaller one: `llamachat models` says which fit; or end what takes the memory"
 _RESTORE = (
@@ -26,46 +26,51 @@ _RESTORE = (
 )
 
 
-def check_model(
-    environment: Mapping[str, str], module_path: Path, free_bytes: FreeBytes
-) -> Finding:
+def check_model(environment: Mapping[str, str], module_path: Path, room_for: RoomFor) -> Finding:
     """What the module would load. A running module has loaded it already: then it fits."""
     try:
         source = choose_model(environment, module_path)
     except ModelLoadError as error:
         return bad("model", str(error), HOW_TO_RETURN)
-    path = source.directory / source.filename
     if is_to_be_fetched(source):
         return good("model", f"to be fetched from hub repository {source.repo}, at the first start")
+    path = _path(source)
     try:
-        header = read_header(path)
+        header = check(path)
     except ModelLoadError as error:
-        return bad("model", str(error), _remedy(path))
-    except OSError as error:
-        return bad("model", f"{path}: {error.strerror or error}", _remedy(path))
+        return bad("model", str(error), _RESTORE if path.name == BUILTIN_FILE else HOW_TO_RETURN)
     is_running = environment.get("CPAI_MODULE_IS_RUNNING") == "true"
-    return _check_size(header, None if is_running else free_bytes())
+    return _check_size(header, None if is_running else room_for(header.file_bytes))
 
 
 def is_to_be_fetched(source: ModelSource) -> bool:
     """Whether the model is not here, and a hub repository is named that has it."""
-    if not source.repo or (source.filename and (source.directory / source.filename).is_file()):
-        return False
-    return not any((source.directory / source.repo.replace("/", "--")).glob("*.gguf"))
+    return bool(source.repo) and _kept(source) is None
 
 
-def _remedy(path: Path) -> str:
-    return _RESTORE if path.name == BUILTIN_FILE else HOW_TO_RETURN
+def _path(source: ModelSource) -> Path:
+    return _kept(source) or source.directory / source.filename
 
 
-def _check_size(header: GgufHeader, free: int | None) -> Finding:
+def _kept(source: ModelSource) -> Path | None:
+    """The file, where all of it is here: by its name, or as it was fetched."""
+    path = source.directory / first_shard(source.filename)
+    if source.filename and not missing_shards(path):
+        return path
+    if not source.repo:
+        return None
+    folder = source.directory / source.repo.replace("/", "--")
+    fetched = sorted(folder.glob(source.fileglob or source.filename or "*.gguf"))
+    return next((one for one in fetched if not missing_shards(one)), None)
+
+
+def _check_size(header: GgufHeader, room: Room | None) -> Finding:
     kind = f"{header.architecture} {header.quantisation or ''}".strip()
     text = f"{header.path}, {kind}, {_gb(header.file_bytes)}"
-    if free is None:
+    if room is None:
         return good("model", f"{text}; the module that runs has loaded it")
-    if header.file_bytes + COMPUTE_BYTES > free:
-        return bad("model", f"{text}: too large, {_gb(free)} are free", _SMALLER)
-    return good("model", f"{text}; {_gb(free)} are free")
+    text = f"{text}: {room.how}; free: {room.free}"
+    return good("model", text) if room.fits else bad("model", text, _SMALLER)
 
 
 def _gb(count: int) -> str:
