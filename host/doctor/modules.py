@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,18 +56,30 @@ def _listed(value: Any) -> str:
 async def check_module(
     module: ModuleSettings, server: ServerSettings, is_running: bool, limit_s: float
 ) -> list[Check]:
-    """What the module's own program finds; nothing where it has none."""
+    """What the module's own program finds; nothing where it has none.
+
+    Without the module's own interpreter the host's runs it: it still finds why there is none.
+    """
     program = module.install_options.doctor
     if program is None:
         return []
     environment = module_environment(module, server, "", os.environ)
     environment["CPAI_MODULE_IS_RUNNING"] = str(is_running).lower()
     command = [module_python(module), str(module.path / program), "--json"]
-    output = _Output()
     try:
-        child = await launch_process(LaunchSpec(command, module.path, environment), output.add)
+        return await _run(command, module, environment, limit_s)
     except LaunchError as error:
-        return [bad("environment", str(error), "make it anew: llamachat setup", module.id)]
+        lost = bad("environment", str(error), "make it anew: llamachat setup", module.id)
+    command[0] = sys.executable
+    return [lost, *await _run(command, module, environment, limit_s)]
+
+
+async def _run(
+    command: list[str], module: ModuleSettings, environment: dict[str, str], limit_s: float
+) -> list[Check]:
+    """Run the program to its end. Raises LaunchError."""
+    output = _Output()
+    child = await launch_process(LaunchSpec(command, module.path, environment), output.add)
     try:
         code = await asyncio.wait_for(child.wait(), limit_s)
         problem = "" if code in (0, 1) else describe_exit(code, output.others, free_memory_bytes())
@@ -78,7 +91,8 @@ async def check_module(
     if not found and not problem:
         problem = "; ".join(["it has found nothing", *output.others[-3:]])
     if problem:
-        found.append(bad("doctor", f"{program}: {problem}", _by_hand(command), module.id))
+        finding = f"{Path(command[1]).name}: {problem}"
+        found.append(bad("doctor", finding, _by_hand(command), module.id))
     return found
 
 

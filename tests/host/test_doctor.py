@@ -300,7 +300,7 @@ async def test_an_environment_without_its_python(tmp_path: Path) -> None:
     write_program(write_root(tmp_path), PROGRAM)
     (tmp_path / "modules" / "Puppet" / ".venv").mkdir()
     found = await examined(tmp_path)
-    assert bad_ones(found) == ["Puppet: environment"]
+    assert bad_ones(found) == ["Puppet: environment", "Puppet: oven"]
     assert "llamachat setup" in found["Puppet: environment"].remedy
 
 
