@@ -51,7 +51,8 @@ def engine_loader(
         except (ImportError, OSError, RuntimeError) as ex:
             raise ModelLoadError(
                 LoadReason.NO_LIBRARY,
-                f"llama-cpp-python cannot be used: {ex}. Run the install script again",
+                f"llama-cpp-python cannot be used: {ex}. Run the install script again; "
+                "`llamachat doctor` says more",
             ) from ex
         return load_chat(path, options, progress, on_death)
 

@@ -72,8 +72,8 @@ class LlamaChat_adapter(ModuleRunner):
             self.llama_chat.load()
         except ModelLoadError as ex:
             is_of_model = ex.reason not in (LoadReason.BROKEN_BUILD, LoadReason.NO_LIBRARY)
-            text = f"{ex}. {HOW_TO_RETURN}" if is_of_model else str(ex)
-            text = f"{text}. `llamachat doctor` says more"
+            more = f"{HOW_TO_RETURN}. `llamachat doctor` says more"
+            text = f"{ex}. {more}" if is_of_model else str(ex)
             self.load_error = ModelLoadError(ex.reason, text, ex.path)
             raise self.load_error from ex
         self._tell_device(self.llama_chat)
