@@ -46,9 +46,7 @@ def looked(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except ImportError as error:
-        return bad(
-            name, f"{error.name} is not installed, or broken: {error}", f"install: {INSTALL}"
-        )
+        return bad(name, f"{error.name} is not installed, or broken: {error}", INSTALL)
     except Exception as error:
         text = f"it could not be looked at: {type(error).__name__}: {error}"
         return bad(name, text, "mend what the error names; if it names nothing, report it")

@@ -126,7 +126,7 @@ def test_it_needs_nothing_but_the_standard_library(module_path: Path, tmp_path: 
     assert done.returncode == 1 and "good  compiler" in done.stdout
     assert "BAD   llama.cpp    it does not load" in done.stdout
     assert "BAD   model        psutil is not installed" in done.stdout
-    assert "  -> install: ./install.sh" in done.stdout and not done.stderr
+    assert "  -> Run " in done.stdout and not done.stderr
 
 
 def test_what_nobody_has_thought_of_is_a_finding_too() -> None:

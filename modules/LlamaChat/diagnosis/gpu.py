@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from install_again import install_again
+
 from diagnosis.finding import Finding, bad, good
 from diagnosis.library import Library
 
@@ -93,7 +95,7 @@ def check_gpu(
         return bad(
             "gpu",
             "a card of NVIDIA's is in this machine, and no driver answers for it (nvidia-smi)",
-            f"install NVIDIA's driver, then ./install.sh, {_WITHOUT}",
+            f"install NVIDIA's driver. {install_again()}, {_WITHOUT}",
         )
     return good("gpu", "none found: models run on the processor")
 
@@ -103,12 +105,12 @@ def _check_cards(
 ) -> Finding:
     text = "; ".join(map(str, cards))
     if library.loads and not library.has_gpu:
-        remedy = f"./install.sh --backend cuda, {_WITHOUT}"
+        remedy = f"{install_again()} with --backend cuda, {_WITHOUT}"
         return bad("gpu", f"{text}; llama.cpp is built without CUDA", remedy)
     old = [card.name for card in cards if card.capability < CUDA_13_CAPABILITY]
     if wheel.startswith("cu13") and old:
         text = f"{text}; the build for CUDA 13 has no code for {', '.join(old)}"
-        return bad("gpu", text, "./install.sh, which takes a build for CUDA 12")
+        return bad("gpu", text, f"{install_again()}: it takes a build for CUDA 12")
     if not is_running and all(card.free_mb < LEAST_FREE_MB for card in cards):
         return bad("gpu", text, "end the programs that hold its memory: nvidia-smi lists them")
     return good("gpu", text)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from install_again import install_again
 from llama_setup.environment import BUILD_FILE
 
 from diagnosis.child import LookFailed, look
@@ -17,7 +18,8 @@ from diagnosis.finding import Finding, bad, good
 
 LOAD_LIMIT_S = 60.0
 PROOF_LIMIT_S = 60.0
-INSTALL = "./install.sh (install.bat on Windows; `llamachat setup` without a checkout)"
+INSTALL = install_again()
+"""The command for it, as a sentence without its end."""
 
 _ASK = """
 import json, llama_cpp
@@ -56,7 +58,7 @@ def check_library(library: Library) -> Finding:
     if library.loads:
         kind = "for a GPU" if library.has_gpu else "for the CPU"
         return good("llama.cpp", f"llama-cpp-python {library.version}, built {kind}")
-    return bad("llama.cpp", f"it does not load: {library.problem}", f"install it again: {INSTALL}")
+    return bad("llama.cpp", f"it does not load: {library.problem}", INSTALL)
 
 
 def check_proof(program: Path, limit_s: float = PROOF_LIMIT_S) -> Finding:
