@@ -126,6 +126,10 @@ def answers_nonsense() -> None:
         call("POST", f"/v1/queue/{work['reqid']}", b"<html>mud</html>", attempt=work["attempt"])
 
 
+def good_progress() -> None:
+    call("POST", f"/v1/modules/{MODULE}/progress", json.dumps({"commands": []}).encode())
+
+
 def talks_nonsense() -> None:
     """Every path a module uses, with every kind of nonsense; then nonsense progress for ever."""
     host, port = HOST.removeprefix("http://").split(":")
@@ -138,8 +142,10 @@ def talks_nonsense() -> None:
         status = urllib.parse.urlencode({"statusData": body}).encode()
         call("POST", f"/v1/queue/updatemodulestatus/{MODULE}", status)
         call("POST", f"/v1/queue/updatemodulestatus/{MODULE}", body)
+        good_progress()  # ends the row: what comes later is what it is to be ended for
     for odd in ({"commands": None}, {"commands": [{"commandId": 7}]}, {"commands": [[]]}):
         call("POST", f"/v1/modules/{MODULE}/progress", json.dumps(odd).encode())
+    good_progress()
     for odd_status in ({"commands": "all", "busy": "very", "slots": [], "state": 7}, [], 5, None):
         text = json.dumps(odd_status)
         body = urllib.parse.urlencode({"statusData": text}).encode()
