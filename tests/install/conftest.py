@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "modules" / "LlamaChat"
-sys.path[:0] = [str(MODULE), str(ROOT)]
 
 
 @pytest.fixture(scope="session")
