@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-for folder in (ROOT / "modules" / "LlamaChat", ROOT / "bench"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from engine_helpers import MakeEngine  # noqa: E402
-from llama_engine.engine import Engine, OnDeath  # noqa: E402
-from llama_engine.loading import load_engine  # noqa: E402
-from llama_engine.options import EngineOptions  # noqa: E402
-from make_model import make_model  # noqa: E402
+from engine_helpers import MakeEngine
+from llama_engine.engine import Engine, OnDeath
+from llama_engine.loading import load_engine
+from llama_engine.options import EngineOptions
+from make_model import make_model
 
 SMALL = EngineOptions(
     sequences=4, context_tokens=512, threads=1, batch_tokens=128, memory_cache_bytes=8 * 1024**2
@@ -39,7 +32,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def guide_model() -> Path:
     """The built-in model."""
-    path = ROOT / "models" / "guide.gguf"
+    path = Path(__file__).parents[2] / "models" / "guide.gguf"
     if not path.exists():
         pytest.skip("models/guide.gguf is not there yet")
     return path
