@@ -18,7 +18,7 @@ async def status(url: str) -> int:
         for line in (one["reason"], safe_mode.get("reason"), safe_mode.get("remedy")):
             if line:
                 print(f"{'':<20} {line}")
-    if any(one["reason"] or one.get("safeMode") for one in statuses):
+    if any(one["reason"] for one in statuses):  # safe mode's remedy names it itself
         print("`llamachat doctor` says more")
     return 0
 

@@ -35,9 +35,9 @@ def set_up(environment: Environment, wish: Wish) -> None:
     if not is_made:
         environment.make()
         (environment.venv / STAMP_FILE).unlink(missing_ok=True)
-    Ladder(environment, wish).install()
+    is_new = Ladder(environment, wish).install()
     if is_made:
-        say("Everything is installed already.")
+        say("Everything else is there." if is_new else "Everything is installed already.")
         return
     say("Installing the other packages ...")
     environment.pip("install", *environment.packages)

@@ -43,7 +43,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> Pip:
     monkeypatch.setattr(Environment, "pip", lambda *given: pip(*given))
     monkeypatch.setattr(Environment, "make", lambda _: None)
     monkeypatch.setattr(Environment, "runs", lambda *_: True)
-    monkeypatch.setattr(Ladder, "install", lambda _: None)
+    monkeypatch.setattr(Ladder, "install", lambda _: False)
     return pip
 
 
@@ -64,13 +64,22 @@ def test_a_second_run_does_nothing(
 
 
 def test_a_second_run_proves_the_build_nevertheless(
-    environment: Environment, pip: Pip, monkeypatch: pytest.MonkeyPatch
+    environment: Environment,
+    pip: Pip,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     proven: list[Ladder] = []
-    monkeypatch.setattr(Ladder, "install", lambda ladder: proven.append(ladder))
+
+    def install(ladder: Ladder) -> bool:
+        proven.append(ladder)
+        return True
+
+    monkeypatch.setattr(Ladder, "install", install)
     set_up(environment, WISH)
     set_up(environment, WISH)
     assert len(proven) == 2
+    assert "Everything else is there" in capsys.readouterr().out
 
 
 def test_changed_requirements_are_seen(environment: Environment, pip: Pip) -> None:
@@ -116,7 +125,7 @@ def test_the_module_alone_in_a_folder_of_its_own(
 def test_the_remedy_comes_before_the_log(
     tmp_path: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: Ladder) -> None:
+    def fail(_: Ladder) -> bool:
         raise SetupError("Install a compiler", "a long log")
 
     monkeypatch.setattr(Ladder, "install", fail)

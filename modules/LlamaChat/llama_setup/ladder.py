@@ -64,20 +64,20 @@ class Ladder:
         self._processor = this_processor()
         self._why = "there is no build for it within reach"
 
-    def install(self) -> None:
-        """Have a proven build there; nothing to do where there is one. Raises SetupError."""
+    def install(self) -> bool:
+        """Have a proven build there; False where there was one already. Raises SetupError."""
         if self._is_kept():
-            return
+            return False
         self._folder.mkdir(parents=True, exist_ok=True)
         build = self._wish.build
         say(f"llama.cpp for {build.backend}: {build.why}.")
         if self._try_all(build):
-            return
+            return True
         if build.backend != "cpu":
             say("Going on with the build for the CPU.")
             if self._try_all(CPU):
                 say(f"The GPU is not used: {self._why}. Run this again when that is mended.")
-                return
+                return True
         raise SetupError(*self._how_to_go_on())
 
     def _is_kept(self) -> bool:
