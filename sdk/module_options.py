@@ -94,8 +94,9 @@ class Options:
 
     @property
     def parallelism(self) -> int:
-        """How many commands may run at once: as set, else half the CPUs, at least 1."""
-        return self._whole_number("CPAI_MODULE_PARALLELISM") or max(1, (os.cpu_count() or 1) // 2)
+        """How many commands may run at once: as set, else 1, since most models are not made to be
+        called from several threads."""
+        return self._whole_number("CPAI_MODULE_PARALLELISM") or 1
 
     @property
     def required_MB(self) -> int:

@@ -23,7 +23,7 @@ def test_outside_a_host_the_folder_gives_the_names() -> None:
     assert ModuleOptions.module_id == ModuleOptions.module_name == "MyModule"
     assert ModuleOptions.queue_name == "mymodule_queue"
     assert ModuleOptions.base_api_url == "http://localhost:32168/v1/"
-    assert ModuleOptions.parallelism == max(1, (os.cpu_count() or 1) // 2)
+    assert ModuleOptions.parallelism == 1
     assert ModuleOptions.enable_GPU is True and ModuleOptions.launched_by_server is False
     assert ModuleOptions.half_precision == "disable"
     assert ModuleOptions.log_verbosity is LogVerbosity.Quiet
@@ -69,10 +69,10 @@ def test_safe_mode_and_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nonsense_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CPAI_PORT", "CPAI_MODULE_PARALLELISM", "CPAI_LOG_VERBOSITY"):
         monkeypatch.setenv(name, "lots")
-    assert ModuleOptions.port == 32168 and ModuleOptions.parallelism >= 1
+    assert ModuleOptions.port == 32168 and ModuleOptions.parallelism == 1
     assert ModuleOptions.log_verbosity is LogVerbosity.Quiet
     monkeypatch.setenv("CPAI_MODULE_PARALLELISM", "0")
-    assert ModuleOptions.parallelism >= 1
+    assert ModuleOptions.parallelism == 1
 
 
 def test_get_env_variable(monkeypatch: pytest.MonkeyPatch) -> None:
