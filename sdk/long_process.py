@@ -22,6 +22,17 @@ LongFunction: TypeAlias = Callable[
 ]
 
 
+RESERVED_FIELDS = frozenset(
+    (
+        *("success", "error", "code", "stop_reason", "reply", "delta", "nextOffset"),
+        *("command", "commandId", "commandStatus", "requestId", "moduleId", "moduleName"),
+        *("state", "queuePosition", "estimatedStartMs", "createdAt", "startedAt", "finishedAt"),
+        *("timestampUTC", "analysisRoundTripMs", "processedBy", "warnings"),
+    )
+)
+"""What a status says by these names is the host's to say while the command runs."""
+
+
 @dataclass(frozen=True)
 class LongProcess:
     """Returned from `process()`: run `fn(data, command)` in the background.
@@ -83,7 +94,16 @@ class RunningCommand:
             self._on_first_text()
 
     def set(self, **fields: Any) -> None:
-        """Shows fields in the command's status. TypeError or ValueError if one is not JSON."""
+        """Shows fields in the command's status.
+
+        TypeError or ValueError if one is not JSON, ValueError for a name that the status has.
+        """
+        if reserved := RESERVED_FIELDS & fields.keys():
+            names = ", ".join(sorted(reserved))
+            raise ValueError(
+                f"set: expected field names of your own, got {names}: what the status says by that "
+                "name is the host's; return it as the result, or take another name"
+            )
         encode_json(fields)
         with self._lock:
             if self._is_closed:

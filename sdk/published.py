@@ -18,13 +18,13 @@ from typing import Any, Protocol
 from sdk import answers
 from sdk.command_board import LongCommand
 from sdk.errors import describe
+from sdk.long_process import RESERVED_FIELDS
 from sdk.user_threads import UserThreads
 from sdk.wire import clean_text, encode_json
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
-NOT_SHOWN = frozenset(("success", "error", "code", "reply", "commandId", "commandStatus"))
 SHARED_STATE = {"cancelled": False, "reply_text": ""}
 
 
@@ -123,7 +123,7 @@ class PublishedRun:
             if reply.startswith(shown):
                 running.append(reply[len(shown) :])
         known, _ = running.fields()
-        fields = {str(key): value for key, value in status.items() if key not in NOT_SHOWN}
+        fields = {str(key): value for key, value in status.items() if key not in RESERVED_FIELDS}
         if known | fields != known:
             running.set(**fields)
 

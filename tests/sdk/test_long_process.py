@@ -49,6 +49,8 @@ def test_wrong_use_is_told_where_it_happens() -> None:
         make().append(cast(Any, 5))
     with pytest.raises(TypeError):
         make().set(x=object())
+    with pytest.raises(ValueError, match="names of your own, got state, success:"):
+        make().set(success=True, words=1, state="done")
     with pytest.raises(TypeError, match="LongProcess expects a function, got str"):
         LongProcess(cast(Any, "text"))
 
