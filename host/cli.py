@@ -1,4 +1,4 @@
-"""The command `llamachat`: serve, ask, status, drain, doctor, module, models, setup, package."""
+"""The command `llamachat`: serve, ask, status, drain, doctor, module, models, selftest, and so on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from host.deployment import load_deployment
 from host.doctor import examine, report
 from host.drain import drain
 from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
+from host.home import HOME
 from host.logs import LogRing
 from host.packaging import PackageError, package_module
 from host.processes.supervisor import UnknownModule
 from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
+from host.selftest import selftest
 from host.serve import serve, stop_event
 from host.settings import (
     ModuleSettings,
@@ -132,6 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_root(module)
     module.set_defaults(run=_run_module)
+
+    test = commands.add_parser("selftest", help="have a module test itself, without a host")
+    test.add_argument("module", help="the module's id, such as LlamaChat, or its folder")
+    _add_root(test)
+    test.set_defaults(run=_selftest)
+
+    sdk = commands.add_parser("sdk", help="print the folder that a module's `import sdk` needs")
+    sdk.set_defaults(run=_sdk)
 
     models = commands.add_parser("models", help="list the models by name, or install and use one")
     models.add_argument(
@@ -342,6 +352,15 @@ def _run_module(arguments: argparse.Namespace) -> int:
         await remote.run(stop_event())
 
     asyncio.run(run())
+    return 0
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    return selftest(load_deployment(arguments.root), arguments.module)
+
+
+def _sdk(_: argparse.Namespace) -> int:
+    print(HOME)
     return 0
 
 

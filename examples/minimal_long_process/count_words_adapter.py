@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from sdk import LongProcess, ModuleRunner, RequestData, RunningCommand
+from sdk.testing import run_command
 
 
 class CountWords(ModuleRunner):
@@ -29,11 +30,8 @@ class CountWords(ModuleRunner):
         return {"inferenceMs": round((time.monotonic() - started_s) * 1000)}
 
     def selftest(self) -> dict[str, Any]:
-        command = RunningCommand("selftest", on_change=lambda: None)
-        data = RequestData()
-        data.add_value("words", 2)
-        self.count(data, command)
-        return {"success": command.text == "word1 word2 "}
+        ended = run_command(self, {"words": 2, "delay_ms": 0})
+        return {"success": ended.text == "word1 word2 "}
 
 
 if __name__ == "__main__":

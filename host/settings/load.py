@@ -70,6 +70,15 @@ def load_settings(
     return Settings(server, tuple(loader.modules), tuple(loader.broken), tuple(loader.warnings))
 
 
+def load_module(folder: Path) -> ModuleSettings:
+    """One module by its folder, wherever it lies. Raises SettingsError."""
+    loader = _Loader([], Machine.this())
+    loader.add(folder.resolve())
+    for broken in loader.broken:
+        raise broken.errors[0]
+    return loader.modules[0]
+
+
 def _require_deployment(root_path: Path) -> None:
     """A folder with nothing in it is a mistyped one: a host without modules helps nobody."""
     if (root_path / FILE_NAME).exists() or (root_path / "modules").is_dir():
