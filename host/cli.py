@@ -1,4 +1,4 @@
-"""The command `llamachat`: serve, ask, status, drain, doctor, module, models, selftest, and so on."""
+"""The command `llamachat`: serve, ask, status, drain, doctor, module, models, selftest, ..."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ there an unknown key is a typing error and is refused.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +57,16 @@ def store_name(value: str) -> str:
     )
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise PydanticCustomError(
+            "pattern", "expected a regular expression ({why})", {"why": str(error)}
+        ) from None
+    return value
+
+
 def _environment_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "True" if value else "False"  # the spelling of the field
@@ -66,6 +77,7 @@ Whole = Annotated[int, BeforeValidator(_not_bool)]
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Network = Annotated[str, AfterValidator(_network)]  # an address, or a range such as 10.0.0.0/8
+Pattern = Annotated[str, AfterValidator(_pattern)]
 StoreName = Annotated[str, AfterValidator(store_name)]
 Environment = Annotated[
     dict[str, Annotated[str, BeforeValidator(_environment_text)]], BeforeValidator(_without_nulls)
@@ -185,9 +197,12 @@ class RouteParameter(_Section):
     default: Any = Field(
         default=None, validation_alias=AliasChoices("Default", "DefaultValue"), alias="Default"
     )
-    required: bool = False  # this and the bounds are additions of this host's
+    required: bool = False  # this and what follows are additions of this host's
     minimum: float | None = None
     maximum: float | None = None
+    enum: list[str] = []
+    pattern: Pattern | None = None  # a regular expression for the whole text
+    json_kind: Literal["object", "array", "any"] | None = Field(default=None, alias="Json")
 
 
 class RouteMap(_Section):

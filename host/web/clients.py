@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from host.commands import CancelAnswer, Command, NewCommand, State, UnknownCommand
-from host.inputs import check_inputs
+from host.inputs import check_inputs, unknown_fields
 from host.modules import ModuleRegistry
 from host.routes import Route, RouteTable
 from host.store.protocol import CommandStore, QueueFull
@@ -91,9 +91,10 @@ class ClientApi:
         if route.is_long:
             check_inputs(route.inputs, payload)
         command = await self._accept(request, route, payload)
+        warnings = unknown_fields(route.inputs, payload)
         if command.is_long:
-            return await self._started(request, command)
-        return await self._answered(request, command)
+            return await self._started(request, command, warnings)
+        return await self._answered(request, command, warnings)
 
     async def _accept(self, request: web.Request, route: Route, payload: Payload) -> Command:
         is_long = route.is_long or self._registry.is_long(route.queue, route.command)
@@ -143,13 +144,18 @@ class ClientApi:
             )
         return found
 
-    async def _started(self, request: web.Request, command: Command) -> web.Response:
+    async def _started(
+        self, request: web.Request, command: Command, warnings: list[str]
+    ) -> web.Response:
         place = await self._load.place(command)
         if command.state is State.QUEUED and not place.position:  # it was taken in between
             command = await self._store.read(command.id) or command
-        return json_reply(request, start_body(command, place))
+        body = start_body(command, place)
+        return json_reply(request, {**body, "warnings": warnings} if warnings else body)
 
-    async def _answered(self, request: web.Request, command: Command) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.Request, command: Command, warnings: list[str]
+    ) -> web.StreamResponse:
         deadline = asyncio.get_running_loop().time() + ANSWER_LIMIT_S
         try:
             while not (command.state.is_terminal or command.is_long):
@@ -165,7 +171,7 @@ class ClientApi:
             await self._cancel(command.id)
             raise
         if command.is_long:
-            return await self._started(request, command)
+            return await self._started(request, command, warnings)
         await self._store.delete(command.id)
         return json_reply(request, command.result, status=_http_status(command))
 
