@@ -30,6 +30,7 @@ from host.web.guard import guard
 from host.web.identity import Clients, Door
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
+from host.web.restarts import add_restart_routes
 from host.web.stats import add_stats_routes
 from host.work.desk import WorkDesk
 from host.work.draining import Draining
@@ -184,6 +185,7 @@ class Host:
         )
         add_operator_routes(app, self.log, self._overview.statuses, self.draining)
         add_stats_routes(app, stats, self.draining, door)
+        add_restart_routes(app, self.supervisor, door)
         add_explorer_routes(app, self._pages)
         ModuleApi(
             self.desk, self.registry, self.log, self._overview.launched, self._seen, door

@@ -26,6 +26,7 @@ from host.logs import LogRing
 from host.packaging import PackageError, package_module
 from host.processes.supervisor import UnknownModule
 from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
+from host.restart import restart
 from host.selftest import selftest
 from host.serve import serve, stop_event
 from host.settings import (
@@ -108,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_host(drain_it, "end")
     drain_it.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
     drain_it.set_defaults(run=_drain)
+
+    again = commands.add_parser("restart", help="launch one module of a running host anew")
+    again.add_argument("module", help="the module's id, such as LlamaChat")
+    _add_host(again, "tell")
+    again.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
+    again.set_defaults(run=_restart)
 
     doctor = commands.add_parser("doctor", help="look at everything, and say how to mend it")
     doctor.add_argument("--json", action="store_true", help="the findings as JSON")
@@ -323,6 +330,10 @@ def _status(arguments: argparse.Namespace) -> int:
 def _drain(arguments: argparse.Namespace) -> int:
     url = _url(arguments)
     return _run_interruptible(lambda: drain(url, arguments.token))
+
+
+def _restart(arguments: argparse.Namespace) -> int:
+    return asyncio.run(restart(_url(arguments), arguments.module, arguments.token))
 
 
 def _url(arguments: argparse.Namespace) -> str:

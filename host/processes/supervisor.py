@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from host.logs import LogRing
 from host.modules import new_launched_id
@@ -41,6 +42,7 @@ class HostIsStopping(Exception):
         super().__init__("the host is stopping: no module can be started")
 
 
+_BETWEEN = {ModuleStatus.STOPPING, ModuleStatus.STOPPED, ModuleStatus.NOT_STARTED}
 _NO_HOOKS = Hooks()
 _USUAL_TIMING = Timing()
 _USUAL_SIGN = Sign()
@@ -68,6 +70,7 @@ class Supervisor:
         self._guard = around.guard
         self._groups = {module.id.lower(): ModuleGroup(module, around) for module in modules}
         self._broken = {module.id.lower(): module for module in broken}
+        self._restarts: dict[str, asyncio.Task[None]] = {}
         self._is_closing = False
 
     async def start_all(self) -> None:
@@ -97,8 +100,17 @@ class Supervisor:
             await self._group(module_id).stop()
 
     async def restart(self, module_id: str) -> None:
-        """Stop, then start. Raises as those do."""
+        """Stop, then start. Raises as those do. It goes on when whoever asked has left; a second
+        one meanwhile waits for the first. What waits for the module is kept."""
         self._refuse_when_closing()
+        key = module_id.lower()
+        if key not in self._restarts:
+            task = asyncio.create_task(self._stop_and_start(module_id))
+            self._restarts[key] = task
+            task.add_done_callback(lambda _: self._restarts.pop(key))
+        await asyncio.shield(self._restarts[key])
+
+    async def _stop_and_start(self, module_id: str) -> None:
         await self.stop(module_id)
         await self.start(module_id)
 
@@ -106,23 +118,30 @@ class Supervisor:
         """Stop everything, side by side; nothing can be started afterwards."""
         self._is_closing = True
         await asyncio.gather(*(group.stop() for group in self._groups.values()))
+        await asyncio.gather(*self._restarts.values(), return_exceptions=True)
         self._guard.close()
 
     def state(self, module_id: str) -> ModuleProcessState:
         """The state of a module, which is its best instance's; Unknown for an id not here."""
         key = module_id.lower()
         if key in self._groups:
-            return self._groups[key].state
+            return self._state(key)
         if key in self._broken:
             return _broken_state(self._broken[key])
         return ModuleProcessState(ModuleStatus.UNKNOWN, reason="no such module here")
 
     def states(self) -> dict[str, ModuleProcessState]:
         """The state of each module, broken ones included, by module id."""
-        states = {group.module.id: group.state for group in self._groups.values()}
+        states = {group.module.id: self._state(key) for key, group in self._groups.items()}
         for module in self._broken.values():
             states[module.id] = _broken_state(module)
         return states
+
+    def _state(self, key: str) -> ModuleProcessState:
+        """A module that is stopped only to be started again takes commands all the while."""
+        state = self._groups[key].state
+        is_between = key in self._restarts and state.status in _BETWEEN
+        return replace(state, status=ModuleStatus.RESTARTING) if is_between else state
 
     def instances(self, module_id: str) -> list[ModuleProcessState]:
         """The state of each instance that is, or was, launched here."""

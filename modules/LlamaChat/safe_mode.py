@@ -18,6 +18,7 @@ CONTEXT_TOKENS = 2048
 """Of the context in safe mode, prompt and reply together."""
 _LONG_CONTEXT = f"a context of more than {CONTEXT_TOKENS} tokens"
 _MEMORY_KILL = "SIGKILL"
+_RESTART = "`llamachat restart LlamaChat`"
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,11 @@ def remedy_for(reason: str, module_path: Path) -> str:
         return f"Unset {MARK} and start llamachat again to leave it"
     if _MEMORY_KILL in reason:
         return (
-            "Free memory, or choose a smaller model or CPAI_MODULE_LLAMA_CONTEXT_TOKENS, and start "
-            "llamachat again. `llamachat doctor` says what fits"
+            f"Free memory, or choose a smaller model, and run {_RESTART}; or set a smaller "
+            "CPAI_MODULE_LLAMA_CONTEXT_TOKENS and start llamachat again. `llamachat doctor` says "
+            "what fits"
         )
     return (
         f"{install_again(module_path)}: it proves the build of llama.cpp and replaces one that "
-        "fails. Then start llamachat again. `llamachat doctor` says more"
+        f"fails. Then run {_RESTART}. `llamachat doctor` says more"
     )

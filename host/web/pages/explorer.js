@@ -5,6 +5,7 @@ import { getJson } from "./host_client.js";
 import { LogPane } from "./log_pane.js";
 import { ModuleFacts } from "./module_facts.js";
 import { ModulesPane, describeModule, setText } from "./modules_pane.js";
+import { RestartDialog } from "./restart_dialog.js";
 
 const POLL_MS = 2000;
 
@@ -24,6 +25,7 @@ let storeError = ""; // why the host cannot reach its store; empty when it can
 
 const log = new LogPane(element("log-button"), element("log-latest"), element("log-lines"));
 const facts = new ModuleFacts(element("facts"));
+const restarting = new RestartDialog(element("restart-dialog"));
 const modules = new ModulesPane(element("module-list"), (id) => select(id, true));
 
 // --- theme ---
@@ -121,7 +123,7 @@ new ResizeObserver(fitFrames).observe(element("notice"));
 new ResizeObserver(fitFrames).observe(element("facts"));
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !element("link-dialog").open) frames.get(selectedId)?.sendEscape();
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) frames.get(selectedId)?.sendEscape();
 });
 
 // --- links that lead out ---
@@ -135,6 +137,13 @@ function askAboutLink(url) {
 for (const id of ["link-cancel", "link-open"]) {
   element(id).addEventListener("click", () => element("link-dialog").close());
 }
+
+// --- what operators do ---
+
+element("restart-button").addEventListener("click", () => {
+  const entry = entries.find((one) => one.moduleId === selectedId);
+  if (entry) restarting.ask(entry.moduleId, entry.name || entry.moduleId);
+});
 
 // --- following the host ---
 
