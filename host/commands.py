@@ -139,18 +139,19 @@ class Outcome:
         return Outcome(State.COMPLETED, {**self.result, "stop_reason": wish})
 
 
-_ID_BYTES = 16
+_ID_BYTES = 10
 _random = bytearray()
 
 
 def _fresh_id() -> str:
-    """128 random bits. The system is asked for those of many ids at once: each question lets other
+    """The time in milliseconds, so that a store finds those of one moment side by side, and 80
+    random bits. The system is asked for those of many ids at once: each question lets other
     threads of a busy process run first."""
     if not _random:
         _random.extend(secrets.token_bytes(256 * _ID_BYTES))
     drawn = _random[-_ID_BYTES:]
     del _random[-_ID_BYTES:]
-    return drawn.hex()
+    return f"{time.time_ns() // 1_000_000:012x}{drawn.hex()}"
 
 
 @dataclass
@@ -161,15 +162,16 @@ class Command:
     module_id: str
     queue: str
     name: str
-    payload: Payload
     is_long: bool | None
+    payload: Payload | None = None  # only one that was just claimed has it
     client: str = ""
     state: State = State.QUEUED
     text: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     attempt: str | None = None
-    attempts: int = 0
+    attempts: int = 0  # that began: the failed ones, and the current one
+    failed_attempts: list[dict[str, Any]] = field(default_factory=list)
     worker: str | None = None
     stop_wish: str = ""  # why a running command is to stop: "cancelled", or the limit it ran into
     turn: float = 0.0  # its place in the fair order of its queue (host.store.protocol)
@@ -178,19 +180,19 @@ class Command:
     max_wait_s: float | None = None
     max_run_s: float | None = None
     created_at: float = field(default_factory=time.time)
+    queued_at: float = field(default_factory=time.time)  # when it came into its queue last
     started_at: float | None = None
     finished_at: float | None = None
     version: int = 0  # grows with every change; readers wait for a larger one
 
     @staticmethod
     def create(new: NewCommand) -> Command:
-        """Give the command an id of 128 random bits: it cannot be guessed."""
+        """Give the command an id that cannot be guessed."""
         return Command(
             id=_fresh_id(),
             module_id=new.module_id,
             queue=new.queue,
             name=new.name,
-            payload=new.payload,
             is_long=new.is_long,
             client=new.client,
             idempotency_key=new.idempotency_key,
@@ -202,6 +204,24 @@ class Command:
     def is_cancel_requested(self) -> bool:
         return bool(self.stop_wish)
 
+    @property
+    def run_s(self) -> float | None:
+        """How long an ended command ran; None for one that did not."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+    def put_back(self, error: str | None) -> None:
+        """Let it wait again. With an `error` its attempt has failed; without, it never began."""
+        if error is None:
+            self.attempts -= 1
+        else:
+            failed = {"startedAt": self.started_at, "endedAt": time.time(), "error": error}
+            self.failed_attempts = [*self.failed_attempts, failed]
+        self.move(State.QUEUED)
+        self.attempt = self.worker = None
+        self.stop_wish, self.fields = "", {}
+
     def move(self, to: State) -> None:
         """The one transition. Raises IllegalMove for a move that the table lacks."""
         if to not in MOVES[self.state]:
@@ -210,7 +230,7 @@ class Command:
         if to is State.RUNNING:
             self.started_at = time.time()
         elif to is State.QUEUED:
-            self.started_at = None
+            self.started_at, self.queued_at = None, time.time()
         else:
             self.finished_at = time.time()
         self.version += 1

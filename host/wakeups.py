@@ -6,15 +6,23 @@ import asyncio
 
 
 class Wakeups:
-    """Futures that wait on a key; waking a key wakes them all."""
+    """Futures that wait on a key; waking a key wakes them all, or the one that waits longest."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
 
     def wake(self, key: str) -> None:
         for future in self._waiting.pop(key, ()):
             if not future.done():
                 future.set_result(None)
+
+    def wake_one(self, key: str) -> bool:
+        """True when somebody was there who had not been woken yet."""
+        for future in self._waiting.get(key, ()):
+            if not future.done():
+                future.set_result(None)
+                return True
+        return False
 
     def wake_all(self) -> None:
         for key in list(self._waiting):
@@ -23,15 +31,15 @@ class Wakeups:
     async def wait(self, key: str, timeout_s: float) -> bool:
         """True when woken, False when the time was over."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(key, set())
-        waiting.add(future)
+        waiting = self._waiting.setdefault(key, {})
+        waiting[future] = None
         try:
             # not wait_for: that one may swallow a cancellation which comes with the wake-up
             await asyncio.wait((future,), timeout=timeout_s)
             return future.done()
         finally:
             future.cancel()
-            waiting.discard(future)
+            waiting.pop(future, None)
             if not waiting and self._waiting.get(key) is waiting:
                 del self._waiting[key]
 

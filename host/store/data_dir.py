@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,8 @@ class DataDirLock:
                 f"({read_holder(self._data_dir) or 'it does not say which'}): stop that one, or "
                 "give this one a directory of its own with --data-dir"
             ) from None
-        write_holder(self._data_dir, self._address)
+        with suppress(OSError):  # a full disk: the hold is the lock, this is a courtesy
+            write_holder(self._data_dir, self._address)
 
     def release(self) -> None:
         """Let go; what is not held changes nothing."""

@@ -1,4 +1,4 @@
-"""The durable store of one host: the memory store's rules, and a journal under a data directory.
+"""The durable store of one host: rows (host/store/rows) under a data directory that it holds.
 
 Invariant: what this store has confirmed is on disk; what it cannot write it refuses.
 """
@@ -9,16 +9,13 @@ import asyncio
 from pathlib import Path
 
 from host.store.data_dir import DataDirLock
-from host.store.disk import CommandDisk, Durability
-from host.store.journal import Journal
-from host.store.memory import FIRST_LEASE_S, MemoryStore
 from host.store.protocol import StoreUnavailable
+from host.store.rows.database import Durability
+from host.store.rows.store import FIRST_LEASE_S, RowStore
 
-_ENDED_IN_MEMORY = 256  # the newest; older ones are read from disk
 
-
-class LocalStore(MemoryStore):
-    """Commands that outlive the process; ended ones are kept `keep_s` seconds, in `max_bytes`.
+class LocalStore(RowStore):
+    """Commands that outlive the process.
 
     `durability` says what a confirmed command survives: the "process", or loss of "power" too.
     `address` is told to another host that wants the same directory.
@@ -32,20 +29,18 @@ class LocalStore(MemoryStore):
         *,
         address: str = "",
         keep_s: float = 24 * 3600,
-        max_bytes: int = 2**30,
+        max_bytes: float = 2**30,
         durability: Durability = "process",
         max_queue_length: int = 10_000,
         first_lease_s: float = FIRST_LEASE_S,
     ) -> None:
-        folder = data_dir / "commands"
-        disk = CommandDisk(folder, durability=durability, keep_s=keep_s, max_bytes=max_bytes)
-        self._journal = Journal(disk)
         self._lock = DataDirLock(data_dir, address)
         super().__init__(
-            shelf=self._journal,
-            max_queue_length=max_queue_length,
-            keep_finished=_ENDED_IN_MEMORY,
+            data_dir / "commands",
             keep_s=keep_s,
+            max_bytes=max_bytes,
+            durability=durability,
+            max_queue_length=max_queue_length,
             first_lease_s=first_lease_s,
         )
 
@@ -59,22 +54,14 @@ class LocalStore(MemoryStore):
         except OSError as error:
             raise StoreUnavailable(f"cannot use the data directory: {error}") from error
         try:
-            kept = await self._journal.open(self._commands)
+            await super().open()
         except BaseException:
             self._lock.release()
             raise
-        for command in kept.live:
-            self._last_number = max(self._last_number, command.number)
-            self._put(command)
-        for queue in self._queues.values():
-            queue.resume()
-        for name, tally in kept.tallies.items():
-            self._tallies[name].restore(tally)
 
     async def close(self) -> None:
         """Write what is to be kept, and let go of the directory."""
-        await super().close()
         try:
-            await self._journal.close()
+            await super().close()
         finally:
             self._lock.release()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from host.commands import CancelAnswer, Command, NewCommand, Outcome
 
@@ -58,8 +58,17 @@ class QueueStats:
         return position * self.mean_run_s / max(1, self.running)
 
 
+class Overdue(NamedTuple):
+    """A command over its limit, and by how many seconds, by the clock that counts the limit."""
+
+    command: Command
+    over_s: float
+
+
 class CommandStore(Protocol):
-    """Commands and their queues. Commands returned are for reading only.
+    """Commands and their queues. Commands returned are for reading only, and stay as they are.
+
+    `Command.payload`, what was asked, is with those that `claim` returns, and nowhere else.
 
     Every operation may raise StoreUnavailable.
     """
@@ -101,9 +110,11 @@ class CommandStore(Protocol):
         stopped, ends as `Outcome.as_wished` says. Raises UnknownCommand, StaleAttempt.
         """
 
-    async def requeue(self, command_id: str, attempt: str) -> Command:
+    async def requeue(self, command_id: str, attempt: str, error: str | None = None) -> Command:
         """Put a running command without text back to where it was in its queue: at the head.
 
+        With an `error` the attempt is kept, and counts; without one it never began. A wish to stop
+        for a limit ends with the attempt; one that its owner wants stopped ends now.
         Raises UnknownCommand, StaleAttempt, IllegalMove (text was shown).
         """
 
@@ -147,10 +158,11 @@ class CommandStore(Protocol):
         every worker that holds commands has it anew.
         """
 
-    async def overdue(self) -> list[Command]:
+    async def overdue(self) -> list[Overdue]:
         """Commands that waited longer than `max_wait_s`, or ran longer than `max_run_s`.
 
-        A running one is listed until it has ended.
+        Both count from when the command came into that state last. A running one is listed until
+        it has ended.
         """
 
     async def stats(self, queue: str) -> QueueStats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -116,7 +117,8 @@ class ModuleApi:
             raise
         instance.faults.fine("progress")
         await self._desk.alive(instance)
-        replies = [await self._desk.progress(instance, item) for item in progress.commands]
+        items = (self._desk.progress(instance, item) for item in progress.commands)
+        replies = await asyncio.gather(*items)  # one transaction for all
         cancel = await self._desk.to_cancel(instance)
         return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
 

@@ -92,6 +92,8 @@ def status_body(command: Command, place: Place = RUNS, offset: int | None = None
         "startedAt": iso_time(command.started_at),
         "finishedAt": iso_time(command.finished_at),
     }
+    if command.failed_attempts:
+        body["failedAttempts"] = [_failed_attempt(one) for one in command.failed_attempts]
     if place.position:
         body["estimatedStartMs"] = None if place.wait_s is None else round(place.wait_s * 1000)
     if not isinstance(command.result.get("reply"), str):
@@ -105,6 +107,11 @@ def status_body(command: Command, place: Place = RUNS, offset: int | None = None
         # a host that was killed may hold less than it had shown: what follows goes on from there
         body["nextOffset"] = max(offset, len(command.text))
     return body
+
+
+def _failed_attempt(attempt: dict[str, Any]) -> dict[str, Any]:
+    times = {key: iso_time(attempt.get(key)) for key in ("startedAt", "endedAt")}
+    return {**times, "error": attempt.get("error", "")}
 
 
 def start_body(command: Command, place: Place) -> dict[str, Any]:

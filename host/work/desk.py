@@ -255,7 +255,8 @@ class WorkDesk:
 
 
 def _work(command: Command) -> Work:
-    return {"reqid": command.id, "reqtype": command.name, "payload": command.payload}
+    payload = command.payload or system_payload(command.queue, command.name)
+    return {"reqid": command.id, "reqtype": command.name, "payload": payload}
 
 
 def _control_work(queue: str, instance: Instance, control: Control) -> Work:

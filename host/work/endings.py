@@ -47,7 +47,7 @@ class Endings:
             elif command.text or command.stop_wish or command.attempts >= MAX_ATTEMPTS:
                 await self._store.finish(command.id, attempt, Outcome.failed(error))
             else:
-                await self._store.requeue(command.id, attempt)
+                await self._store.requeue(command.id, attempt, error)
         except CommandError as moved_on:
             _log.info("%s", moved_on)
 
@@ -97,23 +97,22 @@ class Endings:
 
     async def overdue(self) -> None:
         """Stop what waited or ran longer than its queue allows."""
-        for command in await self._store.overdue():
+        for command, over_s in await self._store.overdue():
             if command.state is State.QUEUED:
-                await self._waited_too_long(command)
+                await self._waited_too_long(command, over_s)
             elif command.state is State.RUNNING:
-                await self._ran_too_long(command)
+                await self._ran_too_long(command, over_s)
 
-    async def _waited_too_long(self, command: Command) -> None:
-        waited_s = time.time() - command.created_at
+    async def _waited_too_long(self, command: Command, over_s: float) -> None:
+        limit_s = command.max_wait_s or 0.0
         error = (
-            f"the command waited {waited_s:.0f} s in the queue; "
-            f"at most {command.max_wait_s or 0:g} s are allowed (MaxWaitSecs)"
+            f"the command waited {limit_s + over_s:.0f} s in the queue; "
+            f"at most {limit_s:g} s are allowed (MaxWaitSecs)"
         )
         await self._fail_waiting(command, error, stop_reason=WAITED_TOO_LONG)
 
-    async def _ran_too_long(self, command: Command) -> None:
+    async def _ran_too_long(self, command: Command, over_s: float) -> None:
         limit_s = command.max_run_s or 0.0
-        over_s = time.time() - (command.started_at or 0.0) - limit_s
         if not command.stop_wish:
             await self._store.cancel(command.id, TIME_LIMIT)
             await self._registry.post_cancel(command.worker, command.id)

@@ -165,7 +165,7 @@ class StoreSuite:
         await store.create(new())
         await store.requeue(command_id, attempt)
         command = await store.claim(QUEUE, "worker", wait_s=0)
-        assert command is not None and command.id == command_id and command.attempts == 2
+        assert command is not None and command.id == command_id
 
     async def test_what_has_shown_text_does_not_start_again(self, store: CommandStore) -> None:
         command_id, attempt = await claimed(store)
@@ -358,7 +358,7 @@ class StoreSuite:
         await store.create(new(max_wait_s=60))
         await store.create(new())
         await until(store.overdue)
-        assert [c.id for c in await store.overdue()] == [made.id]
+        assert [c.id for c, _ in await store.overdue()] == [made.id]
         await store.finish(made.id, None, Outcome.failed("it waited too long"))
         assert await store.overdue() == []
 
@@ -366,11 +366,94 @@ class StoreSuite:
         command_id, attempt = await claimed(store, max_wait_s=60, max_run_s=0.05)
         assert await store.overdue() == []
         await until(store.overdue)
-        assert [c.id for c in await store.overdue()] == [command_id]
+        assert [c.id for c, _ in await store.overdue()] == [command_id]
         await store.cancel(command_id, "time_limit")
-        assert [c.id for c in await store.overdue()] == [command_id]
+        assert [c.id for c, _ in await store.overdue()] == [command_id]
         await store.finish(command_id, attempt, Outcome.cancelled())
         assert await store.overdue() == []
+
+    async def test_a_wait_counts_from_the_last_time_it_began(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store, max_wait_s=0.2)
+        await asyncio.sleep(0.3)  # it runs: that is no waiting
+        await store.requeue(command_id, attempt, "the module crashed")
+        assert await store.overdue() == []
+        await until(store.overdue)
+        ((command, over_s),) = await store.overdue()
+        assert command.id == command_id and 0 <= over_s < 5
+
+    async def test_a_clock_that_jumps_fails_nothing(
+        self, store: CommandStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await claimed(store, max_run_s=600)
+        waiting = await store.create(new(max_wait_s=600))
+        real = time.time
+        for jump_s in (3600, -3600):
+            monkeypatch.setattr(time, "time", lambda jump_s=jump_s: real() + jump_s)
+            assert (await store.overdue(), await store.lapsed()) == ([], [])
+            assert await store.read(waiting.id) is not None
+
+    async def test_failed_attempts_are_kept_with_their_errors(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.requeue(command_id, attempt, "the module \ud83d crashed")
+        command = await store.claim(QUEUE, "other", wait_s=0)
+        assert command is not None and command.attempts == 2
+        (failed,) = command.failed_attempts
+        assert failed["error"] == "the module \ud83d crashed"
+        assert failed["startedAt"] <= failed["endedAt"]
+        ended = await store.finish(command_id, command.attempt, Outcome.failed("again"))
+        assert ended.failed_attempts == [failed]
+
+    async def test_an_attempt_that_never_began_does_not_count(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.requeue(command_id, attempt)
+        command = await store.claim(QUEUE, "other", wait_s=0)
+        assert command is not None and command.id == command_id
+        assert (command.attempts, command.failed_attempts) == (1, [])
+
+    async def test_a_limits_wish_ends_with_its_attempt(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.cancel(command_id, "time_limit")
+        waiting = await store.requeue(command_id, attempt)
+        assert waiting.state is State.QUEUED and waiting.stop_wish == ""
+        command = await store.claim(QUEUE, "other", wait_s=0)
+        assert command is not None and not command.is_cancel_requested
+
+    async def test_what_its_owner_stopped_does_not_run_again(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.cancel(command_id)
+        ended = await store.requeue(command_id, attempt)
+        assert ended.state is State.CANCELLED and ended.result["stop_reason"] == "cancelled"
+        assert await store.claim(QUEUE, "other", wait_s=0) is None
+        stats = await store.stats(QUEUE)
+        assert (stats.waiting, stats.running, stats.cancelled) == (0, 0, 1)
+
+    async def test_what_was_asked_is_with_a_claim_alone(self, store: CommandStore) -> None:
+        made = await store.create(new())
+        command = await store.claim(QUEUE, "worker", wait_s=0)
+        assert command is not None and command.payload == new().payload
+        assert made.payload is None
+        for found in [await store.read(made.id), *(await store.running("worker"))]:
+            assert found is not None and found.payload is None
+
+    async def test_a_record_that_was_read_stays_as_it_is(self, store: CommandStore) -> None:
+        """A slow reader asks for what is newer than the record that it has shown."""
+        command_id, attempt = await claimed(store)
+        seen = await store.read(command_id)
+        assert seen is not None
+        await store.append(command_id, attempt, 0, "more", {"n": 1})
+        assert (seen.text, seen.fields) == ("", {})
+        found = await store.wait(command_id, seen.version, 30)
+        assert found is not None and found.text == "more"
+
+    async def test_a_claim_that_leaves_wakes_another(self, store: CommandStore) -> None:
+        gone, waiting = (
+            asyncio.create_task(store.claim(QUEUE, worker, wait_s=30)) for worker in "ab"
+        )
+        await asyncio.sleep(0)
+        made = await store.create(new())
+        gone.cancel()
+        command = await waiting
+        assert command is not None and command.id == made.id
 
     async def test_stats_count_and_measure(self, store: CommandStore) -> None:
         empty = await store.stats(QUEUE)

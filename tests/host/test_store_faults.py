@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from host.store.local import LocalStore
 from host.store.protocol import StoreUnavailable
 
 HERE = Path(__file__).parent
-DATABASE = Path("data") / "commands" / "cache.db"
+DATABASE = Path("data") / "commands" / "commands.db"
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and limits are POSIX's")
 
@@ -134,7 +135,7 @@ async def test_a_damaged_database_is_set_aside(
     await store.open()
     assert "a new one begins" in caplog.text
     aside = list((tmp_path / "data").glob("commands.broken-*"))
-    assert len(aside) == 1 and (aside[0] / "cache.db").read_bytes().startswith(b"this was")
+    assert len(aside) == 1 and (aside[0] / "commands.db").read_bytes().startswith(b"this was")
     command_id, attempt = await claimed(store)
     await store.finish(command_id, attempt, Outcome.of({"success": True}))
     await store.close()
@@ -147,11 +148,8 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     await store.open()
     first, second = [await store.create(new()) for _ in range(2)]
     await store.close()
-    content = (tmp_path / DATABASE).read_bytes()
-    record = f'{{"id":"{first.id}"'.encode()
-    assert record in content
-    damaged = content.replace(record, b"#" * len(record))
-    (tmp_path / DATABASE).write_bytes(damaged)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database, database:
+        database.execute("UPDATE commands SET fields = '{#####' WHERE id = ?", (first.id,))
     store = LocalStore(tmp_path / "data")
     await store.open()
     assert "cannot be read" in caplog.text

@@ -12,11 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from host.commands import Command, State
+from host.wire import Payload
 
 REMEMBERED_BYTES = 32 * 2**20
 REMEMBERED_COUNT = 5000
 
-_FIXED = 12  # where in a view the part begins that never changes
+# `view` in scripts/common.lua: what changes, and after that what never does
+_CHANGING = (
+    *("version", "state", "long", "attempt", "attempts", "worker", "wish", "started", "finished"),
+    *("result", "queued", "failed", "fields", "text"),
+)
+_FIXED = (
+    *("queue", "module", "name", "client", "turn", "number", "key", "max_wait", "max_run"),
+    "created",
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,6 @@ class Known:
 
     command: Command | None = None
     text_bytes: int = 0
-    payload_bytes: int = 0
 
     @property
     def version(self) -> str:
@@ -34,7 +42,7 @@ class Known:
 
     @property
     def size(self) -> int:
-        return 2000 + 2 * self.text_bytes + 2 * self.payload_bytes
+        return 2000 + 2 * self.text_bytes
 
 
 NOTHING = Known()
@@ -90,52 +98,53 @@ class Records:
 
 
 def _made(command_id: str, view: list[Any]) -> Known:
-    fixed = view[_FIXED:]
-    payload = json.loads(fixed[10])
-    payload["files"] = json.loads(fixed[11]) if fixed[11] else []
+    fixed = dict(zip(_FIXED, view[len(_CHANGING) :], strict=True))
     command = Command(
         id=command_id,
-        queue=_text(fixed[0]),
-        module_id=_text(fixed[1]),
-        name=_text(fixed[2]),
-        client=_text(fixed[3]),
-        turn=float(fixed[4]),
-        number=int(fixed[5]),
-        idempotency_key=_text(fixed[6]) or None,
-        max_wait_s=_number(fixed[7]),
-        max_run_s=_number(fixed[8]),
-        created_at=float(fixed[9]),
-        payload=payload,
+        queue=_text(fixed["queue"]),
+        module_id=_text(fixed["module"]),
+        name=_text(fixed["name"]),
+        client=_text(fixed["client"]),
+        turn=float(fixed["turn"]),
+        number=int(fixed["number"]),
+        idempotency_key=_text(fixed["key"]) or None,
+        max_wait_s=_number(fixed["max_wait"]),
+        max_run_s=_number(fixed["max_run"]),
+        created_at=float(fixed["created"]),
         is_long=None,
     )
-    size = len(fixed[10]) + len(fixed[11] or b"")
-    return _renewed(command, Known(command, 0, size), view)
+    return _renewed(command, Known(command), view)
 
 
 def _renewed(before: Command, known: Known, view: list[Any]) -> Known:
     """The command as it is now, from what was known of it and what changes."""
-    news = view[11]
-    state = State(view[1].decode())
-    payload = before.payload
-    if state.is_terminal and payload["files"]:
-        payload = {**payload, "files": []}  # images are large, and nobody reads them any more
+    found = dict(zip(_CHANGING, view, strict=False))
+    news = found["text"]
     command = replace(
         before,
-        version=int(view[0]),
-        state=state,
-        is_long={b"1": True, b"0": False}.get(view[2]),
-        attempt=_text(view[3]) or None,
-        attempts=int(view[4]),
-        worker=_text(view[5]) or None,
-        stop_wish=_text(view[6]),
-        started_at=_number(view[7]),
-        finished_at=_number(view[8]),
-        result=json.loads(view[9]) if view[9] else {},
-        fields=json.loads(view[10]),
+        version=int(found["version"]),
+        state=State(found["state"].decode()),
+        is_long={b"1": True, b"0": False}.get(found["long"]),
+        attempt=_text(found["attempt"]) or None,
+        attempts=int(found["attempts"]),
+        failed_attempts=json.loads(b"[%s]" % (found["failed"] or b"")),
+        worker=_text(found["worker"]) or None,
+        stop_wish=_text(found["wish"]),
+        queued_at=_number(found["queued"]) or before.created_at,
+        started_at=_number(found["started"]),
+        finished_at=_number(found["finished"]),
+        result=json.loads(found["result"]) if found["result"] else {},
+        fields=json.loads(found["fields"]),
         text=before.text + _text(news) if news else before.text,
-        payload=payload,
     )
-    return Known(command, known.text_bytes + len(news), known.payload_bytes)
+    return Known(command, known.text_bytes + len(news))
+
+
+def payload_of(asked: bytes | None, files: bytes | None) -> Payload:
+    """What a command was asked, as a claim shows it."""
+    payload: Payload = json.loads(asked or b'{"values": []}')
+    payload["files"] = json.loads(files) if files else []
+    return payload
 
 
 def _text(raw: bytes | None) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -26,10 +26,10 @@ from host.commands import (
     State,
     UnknownCommand,
 )
-from host.store.protocol import QueueFull, QueueStats, StoreUnavailable
+from host.store.protocol import Overdue, QueueFull, QueueStats, StoreUnavailable
 from host.store.redis.connections import RedisConnections
 from host.store.redis.line import Line
-from host.store.redis.records import NOTHING, Known, Records
+from host.store.redis.records import NOTHING, Known, Records, payload_of
 from host.store.redis.scripts import script
 from host.store.redis.subscriber import Ear
 
@@ -164,7 +164,10 @@ class RedisStore:
         except StoreUnavailable:
             self._unanswered[place] = attempt
             raise
-        return self._shown(view[0].decode(), view[1:]) if view else None
+        if not view:
+            return None
+        command = self._shown(view[0].decode(), view[3:])
+        return replace(command, payload=payload_of(view[1], view[2]))
 
     async def append(
         self, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
@@ -206,10 +209,17 @@ class RedisStore:
             return await self._finish(command_id, attempt, outcome.as_wished(wish), wish)
         return self._shown(command_id, answer, known)
 
-    async def requeue(self, command_id: str, attempt: str) -> Command:
+    async def requeue(self, command_id: str, attempt: str, error: str | None = None) -> Command:
         known = self._records.known(command_id)
         answer = await self._link.call(
-            "requeue", command_id, attempt, known.version, known.text_bytes
+            "requeue",
+            command_id,
+            attempt,
+            "" if error is None else json.dumps(error),
+            json.dumps(Outcome.cancelled().result),
+            self._keep_s,
+            known.version,
+            known.text_bytes,
         )
         _raise_wrong(command_id, answer)
         return self._shown(command_id, answer, known)
@@ -254,8 +264,10 @@ class RedisStore:
     async def queued(self, queue: str) -> list[Command]:
         return await self._all(await self._link.call("queued", queue))
 
-    async def overdue(self) -> list[Command]:
-        return await self._all(await self._link.call("overdue"))
+    async def overdue(self) -> list[Overdue]:
+        answer = await self._link.call("overdue")
+        over_s = dict(zip((one.decode() for one in answer[::2]), answer[1::2], strict=True))
+        return [Overdue(one, float(over_s[one.id])) for one in await self._all(answer[::2])]
 
     async def _all(self, ids: list[bytes]) -> list[Command]:
         found = []

@@ -1,9 +1,12 @@
--- The command whose turn it is, made running under `attempt`: {id, its view...}; false for none.
+-- The command whose turn it is, made running under `attempt`: {id, what was asked, its files, its
+-- view...}; false for none.
 local queue, worker, attempt, is_long_allowed, first_lease_s = unpack(ARGV, 3, 7)
 
 local function claimed(id)
     local found = view(id, '', 0)
     table.insert(found, 1, id)
+    table.insert(found, 2, call('GET', key('payload', id)))
+    table.insert(found, 3, call('GET', key('files', id)))
     return found
 end
 

@@ -34,22 +34,24 @@ local function fields_json(id)
     return '{' .. table.concat(parts, ',') .. '}'
 end
 
+-- what changes in a command, and what never does: records.py names them in the same order
+local changing = {'version', 'state', 'long', 'attempt', 'attempts', 'worker', 'wish', 'started',
+    'finished', 'result', 'queued', 'failed'}
+local fixed = {'queue', 'module', 'name', 'client', 'turn', 'number', 'key', 'max_wait', 'max_run',
+    'created'}
+
 -- The command as records.py reads it: false when there is none; one element when the host knows
 -- this version; without the part that never changes when the host knows any version; of the text
--- only what is past the bytes that the host has.
+-- only what is past the bytes that the host has. What was asked is no part of it.
 local function view(id, known_version, known_bytes)
-    local found = call('HMGET', key('c', id), 'version', 'state', 'long', 'attempt', 'attempts',
-        'worker', 'wish', 'started', 'finished', 'result')
+    local found = call('HMGET', key('c', id), unpack(changing))
     if not found[1] then return false end
     if found[1] == known_version then return {found[1]} end
-    found[11] = fields_json(id)
-    found[12] = call('GETRANGE', key('text', id), known_bytes, -1)
+    found[#changing + 1] = fields_json(id)
+    found[#changing + 2] = call('GETRANGE', key('text', id), known_bytes, -1)
     if known_version ~= '' then return found end
-    local fixed = call('HMGET', key('c', id), 'queue', 'module', 'name', 'client', 'turn',
-        'number', 'key', 'max_wait', 'max_run', 'created')
-    for i = 1, 10 do found[12 + i] = fixed[i] end
-    found[23] = call('GET', key('payload', id))
-    found[24] = call('GET', key('files', id))
+    local rest = call('HMGET', key('c', id), unpack(fixed))
+    for i = 1, #fixed do found[#changing + 2 + i] = rest[i] end
     return found
 end
 

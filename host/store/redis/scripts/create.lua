@@ -28,7 +28,7 @@ call('ZADD', key('turns', queue), turn, client)
 call('HSET', key('c', id), 'version', 0, 'state', 'queued', 'long', long, 'attempts', 0,
     'queue', queue, 'module', module, 'name', name, 'client', client, 'turn', turn,
     'number', number, 'key', idempotency, 'max_wait', max_wait, 'max_run', max_run,
-    'created', stamp(time), 'chars', 0)
+    'created', stamp(time), 'queued', stamp(time), 'chars', 0)
 call('SET', key('payload', id), payload)
 if files ~= '' then call('SET', key('files', id), files) end
 if idempotency ~= '' then call('SET', key('key', idempotency), id) end

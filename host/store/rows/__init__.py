@@ -1,0 +1,1 @@
+"""The store of one host: SQLite, on disk or in memory (docs/store.md)."""
