@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from host.channels import Output
 from host.wire import Payload
 
 
@@ -166,7 +167,7 @@ class Command:
     payload: Payload | None = None  # only one that was just claimed has it
     client: str = ""
     state: State = State.QUEUED
-    text: str = ""
+    output: Output = field(default_factory=Output)
     fields: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     attempt: str | None = None
@@ -203,6 +204,11 @@ class Command:
     @property
     def is_cancel_requested(self) -> bool:
         return bool(self.stop_wish)
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        return self.output.reply
 
     @property
     def run_s(self) -> float | None:

@@ -68,8 +68,23 @@ class Control(TypedDict):
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class PieceProgress(BaseModel):
+    """Text of a channel, from a code point of that channel on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    channel: str
+    index: int | None = Field(default=None, ge=0, le=9999)
+    name: str = ""
+    offset: int = Field(ge=0)
+    text: str = ""
+
+
 class CommandProgress(BaseModel):
-    """Progress of one running command: `text` begins at code point `offset` of the reply."""
+    """Progress of one running command: `text` begins at code point `offset` of the reply.
+
+    Who puts out more than a reply sends `pieces`, in their order, and no `text`.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -77,6 +92,7 @@ class CommandProgress(BaseModel):
     attempt: _Id
     offset: int = Field(ge=0)
     text: str = ""
+    pieces: list[PieceProgress] = Field(default_factory=list)
     fields: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
 

@@ -6,12 +6,14 @@ a late thread does to it changes the text or the fields.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sdk.wire import clean_text, encode_json
+from sdk.output import REPLY, Channel, Output
+from sdk.wire import PieceProgress, clean_text, encode_json
 
 if TYPE_CHECKING:
     from sdk.request_data import RequestData
@@ -62,8 +64,7 @@ class RunningCommand:
         self._on_change = on_change
         self._on_first_text = on_first_text
         self._lock = threading.Lock()
-        self._parts: list[str] = []
-        self._length = 0
+        self._output = Output()
         self._fields: dict[str, Any] = {}
         self._fields_version = 0
         self._cancelled = threading.Event()
@@ -78,17 +79,21 @@ class RunningCommand:
         """Ask this between steps; when it is True, return soon."""
         return self._cancelled.is_set()
 
-    def append(self, text: str) -> None:
-        """Adds to the end of the reply."""
+    def append(
+        self, text: str, channel: str = "reply", *, index: int | None = None, name: str = ""
+    ) -> None:
+        """Adds to the end of the reply, or of another channel: "reasoning", say.
+
+        The arguments of a tool's call: `channel="tool_calls"`, its `index` from 0 and its `name`.
+        """
         if not isinstance(text, str):
             raise TypeError(f"append expects a str, got {type(text).__name__}")
-        text = clean_text(text)
+        place, text = _channel(channel, index, name), clean_text(text)
         with self._lock:
             if self._is_closed or not text:
                 return
-            is_first = not self._length
-            self._parts.append(text)
-            self._length += len(text)
+            is_first = not self._output.total
+            self._output.add(place, text)
         self._on_change()
         if is_first:
             self._on_first_text()
@@ -116,16 +121,29 @@ class RunningCommand:
 
     @property
     def length(self) -> int:
-        """Code points of the reply so far."""
+        """Code points of all channels so far."""
         with self._lock:
-            return self._length
+            return self._output.total
 
     @property
     def text(self) -> str:
+        """The reply so far."""
         with self._lock:
-            if len(self._parts) > 1:
-                self._parts = ["".join(self._parts)]
-            return self._parts[0] if self._parts else ""
+            return self._output.text(REPLY)
+
+    def channel_length(self, channel: Channel) -> int:
+        with self._lock:
+            return self._output.length(channel)
+
+    @property
+    def has_reply_alone(self) -> bool:
+        with self._lock:
+            return self._output.has_reply_alone
+
+    def lacking(self, held: Mapping[Channel, int], most: int) -> list[PieceProgress]:
+        """What one lacks who holds so much of each channel; so many code points at most."""
+        with self._lock:
+            return self._output.lacking(held, most)
 
     def fields(self) -> tuple[dict[str, Any], int]:
         """A copy of the fields, and a number that grows with every change."""
@@ -139,3 +157,16 @@ class RunningCommand:
         """The command has ended: from here on its thread is talking to nobody."""
         with self._lock:
             self._is_closed = True
+
+
+_NAME = re.compile(r"[a-z][a-z_]{0,39}")
+
+
+def _channel(name: str, index: int | None, label: str) -> Channel:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"append expects a channel of small letters, got {name!r:.80}")
+    if index is None and (label or name == "tool_calls"):
+        raise ValueError(f"append to {name} expects an index: the calls are counted from 0")
+    if "\n" in label or len(label) > 100:
+        raise ValueError(f"append expects a name of one line, got {label!r:.80}")
+    return Channel(name, index, label)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from sdk.command_board import LongCommand
 from sdk.errors import HostRefused, HostUnavailable
+from sdk.output import REPLY, Channel
 from sdk.tasks import Backoff, Wake
 from sdk.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
 
@@ -31,7 +32,7 @@ class CommandReport:
 
     def __init__(self, command: LongCommand) -> None:
         self.command = command
-        self.acked_offset = 0
+        self._held: dict[Channel, int] = {REPLY: 0}
         self._acked_version = 0
         self._sent_version = 0
         self._sent_result = False
@@ -41,27 +42,36 @@ class CommandReport:
         running = self.command.running
         _, version = running.fields()
         return (
-            self.command.is_finished
-            or running.length > self.acked_offset
-            or version > self._acked_version
+            self.command.is_finished or running.length > self.acked or version > self._acked_version
         )
 
     def is_urgent(self) -> bool:
-        return self.command.is_finished or 0 == self.acked_offset < self.command.running.length
+        return self.command.is_finished or 0 == self.acked < self.command.running.length
+
+    @property
+    def acked(self) -> int:
+        """Code points of all channels that the host is known to hold."""
+        return sum(self._held.values())
 
     def build(self) -> CommandProgress:
         """The next entry; after a lost answer it repeats what may not have arrived."""
         is_finished = self.command.is_finished  # asked first: the text is complete from then on
-        text = self.command.running.text[self.acked_offset :]
-        fields, self._sent_version = self.command.running.fields()
+        running = self.command.running
+        length, pieces = running.length, running.lacking(self._held, MAX_TEXT_PER_REPORT)
+        fields, self._sent_version = running.fields()
         entry: CommandProgress = {
             "commandId": self.command.command_id,
             "attempt": self.command.work.attempt,
-            "offset": self.acked_offset,
-            "text": text[:MAX_TEXT_PER_REPORT],
+            "offset": self._held[REPLY],
+            "text": "",
             "fields": fields if self._sent_version > self._acked_version else {},
         }
-        self._sent_result = is_finished and len(text) <= MAX_TEXT_PER_REPORT
+        if running.has_reply_alone:
+            entry["text"] = "".join(piece["text"] for piece in pieces)
+        else:
+            entry["pieces"] = pieces
+        sent = sum(len(piece["text"]) for piece in pieces)
+        self._sent_result = is_finished and self.acked + sent >= length
         is_own_end = not self.command.is_given_up
         if self._sent_result and is_own_end and self.command.result is not None:
             entry["result"] = self.command.result
@@ -72,13 +82,18 @@ class CommandReport:
         if not receipt.accepted:
             self.is_settled = True
             return True
-        length = self.command.running.length
-        before = (self.acked_offset, self._acked_version)
-        self.acked_offset = max(0, min(receipt.offset, length))
+        before = (self.acked, self._acked_version)
+        for held in receipt.channels:
+            channel = Channel(held["channel"], held.get("index"), held.get("name", ""))
+            self._held[channel] = self._bounded(channel, held["offset"])
+        self._held[REPLY] = self._bounded(REPLY, receipt.offset)
         self._acked_version = self._sent_version
-        self.is_settled = self._sent_result and self.acked_offset == length
-        moved = before != (self.acked_offset, self._acked_version)
+        self.is_settled = self._sent_result and self.acked == self.command.running.length
+        moved = before != (self.acked, self._acked_version)
         return moved or self.is_settled or not self.has_news()
+
+    def _bounded(self, channel: Channel, offset: int) -> int:
+        return max(0, min(offset, self.command.running.channel_length(channel)))
 
 
 class ProgressReporter:

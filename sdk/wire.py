@@ -21,6 +21,21 @@ MAX_WAIT_S = 14
 """A host answers every poll before this many seconds; the field's own gives up at 15."""
 
 
+class ReplyPiece(TypedDict):
+    """Text of one channel; `offset` counts code points of that channel before it."""
+
+    channel: str
+    offset: int
+    text: str
+
+
+class PieceProgress(ReplyPiece, total=False):
+    """`index` and `name` where several channels share theirs."""
+
+    index: int
+    name: str
+
+
 class CommandProgress(TypedDict, total=False):
     """What one running command has to report. `offset` counts code points before `text`."""
 
@@ -28,6 +43,7 @@ class CommandProgress(TypedDict, total=False):
     attempt: str
     offset: int
     text: str
+    pieces: list[PieceProgress]
     fields: dict[str, Any]
     result: dict[str, Any]
 
@@ -62,6 +78,8 @@ class CommandReceipt:
     accepted: bool
     offset: int
     error: str = ""
+    channels: tuple[PieceProgress, ...] = ()
+    """How much it holds of those that were named to it; without text."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +192,20 @@ def _receipt(item: Mapping[str, Any]) -> CommandReceipt:
         item.get("accepted") is True,
         offset if isinstance(offset, int) else 0,
         str(item.get("error") or ""),
+        tuple(_held(one) for one in _dicts(item.get("channels"))),
     )
+
+
+def _held(item: Mapping[str, Any]) -> PieceProgress:
+    offset, index = item.get("offset"), item.get("index")
+    held: PieceProgress = {
+        "channel": str(item.get("channel", "")),
+        "offset": offset if isinstance(offset, int) else 0,
+        "text": "",
+    }
+    if isinstance(index, int):
+        held["index"], held["name"] = index, str(item.get("name") or "")
+    return held
 
 
 def _control(item: Mapping[str, Any]) -> Control:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from host.channels import REPLY
 from host.commands import CancelAnswer, Command, NewCommand, Outcome
 
 
@@ -95,11 +96,17 @@ class CommandStore(Protocol):
         """
 
     async def append(
-        self, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
+        self,
+        command_id: str,
+        attempt: str,
+        offset: int,
+        text: str,
+        fields: Mapping[str, Any],
+        channel: str = REPLY,
     ) -> int:
-        """Put `text` at code point `offset` of the reply; what is there already changes nothing.
+        """Put `text` at code point `offset` of a channel; what is there already changes nothing.
 
-        Returns the reply's length in code points; a gap (offset beyond it) appends nothing, and
+        Returns the channel's length in code points; a gap (offset beyond it) appends nothing, and
         the length tells where to resume. Raises UnknownCommand, StaleAttempt.
         """
 
@@ -111,7 +118,7 @@ class CommandStore(Protocol):
         """
 
     async def requeue(self, command_id: str, attempt: str, error: str | None = None) -> Command:
-        """Put a running command without text back to where it was in its queue: at the head.
+        """Put a running command without output back to where it was in its queue: at the head.
 
         With an `error` the attempt is kept, and counts; without one it never began. A wish to stop
         for a limit ends with the attempt; one that its owner wants stopped ends now.

@@ -21,7 +21,7 @@ from host.store.protocol import CommandStore, QueueFull
 from host.web.bodies import read_payload, read_values
 from host.web.errors import Handler, RequestRefused, bad_field, try_later
 from host.web.identity import Clients
-from host.web.replies import json_reply, start_body, status_body
+from host.web.replies import Seen, json_reply, start_body, status_body
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S, Payload
 from host.work.load import LoadWatch
 
@@ -190,12 +190,14 @@ class ClientApi:
     async def _status(
         self, request: web.Request, command: Command, values: Mapping[str, str]
     ) -> web.StreamResponse:
-        offset = _whole_number(values, "offset")
+        seen = Seen(_whole_number(values, "offset"), _whole_number(values, "sequence"))
         wait_s = _seconds(values, "wait")
-        has_more = offset is not None and len(command.text) > offset
+        has_more = (seen.offset is not None and len(command.text) > seen.offset) or (
+            seen.sequence is not None and command.output.length > seen.sequence
+        )
         if wait_s and not command.state.is_terminal and not has_more:
             command = await self._store.wait(command.id, command.version, wait_s) or command
-        return json_reply(request, status_body(command, await self._load.place(command), offset))
+        return json_reply(request, status_body(command, await self._load.place(command), seen))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Stop a command: at once while it waits, within a step of its module while it runs."""

@@ -1,7 +1,7 @@
 """A command as server-sent events: `GET /v1/commands/{id}/events`.
 
-The id of each event is the offset after it, in code points, so that `Last-Event-ID` resumes at the
-very next character. Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+The id of each event is the sequence number after it: code points of all channels together, so that
+`Last-Event-ID` resumes at the very next character. Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from typing import Any
 
 from aiohttp import web
 
+from host.channels import REPLY, Output
 from host.commands import Command, UnknownCommand
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.web.errors import bad_field
-from host.web.replies import json_bytes, status_body
-from host.work.load import LoadWatch
+from host.web.replies import Seen, json_bytes, status_body
+from host.work.load import LoadWatch, Place
 
 KEEP_ALIVE_S = 15.0
 
-_NO_NEWS = {"delta", "nextOffset", "estimatedStartMs"}
+_WHOLE = ("reply", "reasoning", "toolCalls")
+
+_NO_NEWS = {"delta", "nextOffset", "pieces", "nextSequence", "estimatedStartMs"}
 
 
 def add_event_routes(app: web.Application, store: CommandStore, load: LoadWatch) -> None:
@@ -29,7 +32,7 @@ def add_event_routes(app: web.Application, store: CommandStore, load: LoadWatch)
         command = await store.read(request.match_info["command_id"])
         if command is None:
             raise UnknownCommand(request.match_info["command_id"][:80])
-        offset = _first_offset(request)
+        sequence = _first_sequence(request, command.output)
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",
@@ -40,7 +43,7 @@ def add_event_routes(app: web.Application, store: CommandStore, load: LoadWatch)
         await response.prepare(request)
         # the reader left, or the store did: the reader may come back with Last-Event-ID
         with suppress(ConnectionError, StoreUnavailable):
-            await _follow(response, store, load, command, offset)
+            await _follow(response, store, load, command, sequence)
             await response.write_eof()
         return response
 
@@ -52,19 +55,21 @@ async def _follow(
     store: CommandStore,
     load: LoadWatch,
     command: Command,
-    offset: int,
+    sequence: int,
 ) -> None:
     seen: dict[str, Any] = {}
     silent_s = 0.0
     while True:
-        status = status_body(command, await load.place(command), offset)
-        reply, delta = status.pop("reply"), status["delta"]
-        offset = max(offset, status["nextOffset"])
+        status = _news(command, await load.place(command), sequence)
+        sequence = status["nextSequence"]
         if command.state.is_terminal:
-            await _send(response, "done", offset, {**status, "reply": reply})
+            whole = status_body(command)
+            texts = {key: whole[key] for key in _WHOLE if key in whole}
+            await _send(response, "done", sequence, {**status, **texts})
             return
-        if delta or _without_text(status) != seen:
-            await _send(response, "delta" if delta else "status", offset, status)
+        has_text = bool(status["delta"] or status.get("pieces"))
+        if has_text or _without_text(status) != seen:
+            await _send(response, "delta" if has_text else "status", sequence, status)
             seen, silent_s = _without_text(status), 0.0
         elif silent_s >= KEEP_ALIVE_S:
             await response.write(b": still here\n\n")
@@ -75,6 +80,18 @@ async def _follow(
             return
         silent_s += wait_s if found.version == command.version else 0.0
         command = found
+
+
+def _news(command: Command, place: Place, sequence: int) -> dict[str, Any]:
+    """The status, with what came after `sequence`: what is new in the reply as `delta`; `pieces`
+    where there is anything else."""
+    status = status_body(command, place, Seen(sequence=sequence))
+    pieces = status["pieces"]
+    status["delta"] = "".join(one["text"] for one in pieces if one["channel"] == REPLY)
+    status["nextOffset"] = command.output.offset_at(status["nextSequence"])
+    if all(one["channel"] == REPLY for one in pieces):
+        del status["pieces"]
+    return status
 
 
 def _look_again_s(position: int) -> float:
@@ -89,20 +106,26 @@ def _without_text(status: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _send(
-    response: web.StreamResponse, event: str, offset: int, data: dict[str, Any]
+    response: web.StreamResponse, event: str, sequence: int, data: dict[str, Any]
 ) -> None:
-    head = f"id: {offset}\nevent: {event}\ndata: ".encode()
+    head = f"id: {sequence}\nevent: {event}\ndata: ".encode()
     await response.write(head + json_bytes(data) + b"\n\n")
 
 
-def _first_offset(request: web.Request) -> int:
-    for name, text in (
-        ("Last-Event-ID", request.headers.get("Last-Event-ID")),
-        ("offset", request.query.get("offset")),
-    ):
-        if text:
-            with suppress(ValueError):
-                if (number := int(text)) >= 0:
-                    return number
-            raise bad_field(name, "a whole number, 0 or more", repr(text[:80]))
-    return 0
+def _first_sequence(request: web.Request, output: Output) -> int:
+    last = _whole_number("Last-Event-ID", request.headers.get("Last-Event-ID"))
+    if last is not None:
+        return last
+    sequence = _whole_number("sequence", request.query.get("sequence"))
+    if sequence is not None:
+        return sequence
+    return output.sequence_at(_whole_number("offset", request.query.get("offset")) or 0)
+
+
+def _whole_number(name: str, text: str | None) -> int | None:
+    if not text:
+        return None
+    with suppress(ValueError):
+        if (number := int(text)) >= 0:
+            return number
+    raise bad_field(name, "a whole number, 0 or more", repr(text[:80]))

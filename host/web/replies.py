@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
+from host.channels import REASONING, TOOL_CALLS, Output, parts_of
 from host.commands import Command, State
 from host.work.load import RUNS, Place
 
@@ -71,11 +72,23 @@ def _iso_second(second: int) -> str:
     return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def status_body(command: Command, place: Place = RUNS, offset: int | None = None) -> dict[str, Any]:
+class Seen(NamedTuple):
+    """What a reader has already: code points of the reply, or of all channels; None: it asks for
+    the whole."""
+
+    offset: int | None = None
+    sequence: int | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        return self.offset is None and self.sequence is None
+
+
+def status_body(command: Command, place: Place = RUNS, seen: Seen = Seen()) -> dict[str, Any]:  # noqa: B008  it is frozen
     """The status of a command, as a poll gets it.
 
-    `reply` is always a string. With `offset` (code points already seen) the new part is there too,
-    as `delta` and `nextOffset`. A failed command has `success` false and keeps its partial reply.
+    A reader that says what it has `seen` gets what is new; others everything, and to those `reply`
+    is always a string. A failed command has `success` false and keeps its partial output.
     """
     body: dict[str, Any] = {
         "success": True,
@@ -96,17 +109,38 @@ def status_body(command: Command, place: Place = RUNS, offset: int | None = None
         body["failedAttempts"] = [_failed_attempt(one) for one in command.failed_attempts]
     if place.position:
         body["estimatedStartMs"] = None if place.wait_s is None else round(place.wait_s * 1000)
-    if not isinstance(command.result.get("reply"), str):
-        body["reply"] = command.text
     if command.state is State.FAILED:
         body["success"] = False
     elif command.state.is_terminal:
         body.setdefault("stop_reason", command.state.value)
-    if offset is not None:
-        body["delta"] = command.text[offset:]
-        # a host that was killed may hold less than it had shown: what follows goes on from there
-        body["nextOffset"] = max(offset, len(command.text))
+    if seen.is_nothing:
+        _tell_all(body, command)
+    else:
+        body.pop("reply", None)
+        _tell_news(body, command.output, seen)
     return body
+
+
+def _tell_all(body: dict[str, Any], command: Command) -> None:
+    if not isinstance(command.result.get("reply"), str):
+        body["reply"] = command.text
+    texts = command.output.texts
+    if REASONING in texts:
+        body["reasoning"] = texts[REASONING]
+    calls = [parts_of(one) | {"arguments": texts[one]} for one in texts if ":" in one]
+    calls = [one for one in calls if one.pop("channel") == TOOL_CALLS]
+    if calls:
+        body["toolCalls"] = sorted(calls, key=lambda call: call["index"])
+
+
+def _tell_news(body: dict[str, Any], output: Output, seen: Seen) -> None:
+    """A host that was killed may hold less than it had shown: what follows goes on from there."""
+    if seen.offset is not None:
+        body["delta"] = output.reply[seen.offset :]
+        body["nextOffset"] = max(seen.offset, len(output.reply))
+    if seen.sequence is not None:
+        body["pieces"] = [piece.spoken() for piece in output.since(seen.sequence)]
+        body["nextSequence"] = max(seen.sequence, output.length)
 
 
 def _failed_attempt(attempt: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from host.channels import channel_name, parts_of
 from host.commands import (
     Command,
     CommandError,
@@ -92,19 +93,40 @@ class WorkDesk:
 
     async def progress(self, instance: Instance, item: CommandProgress) -> dict[str, Any]:
         """Put one command's progress into the store; the answer says what the host now holds."""
-        instance.steps += bool(item.text or item.fields or item.result is not None)
+        instance.steps += bool(item.text or item.pieces or item.fields or item.result is not None)
         reply: dict[str, Any] = {"commandId": item.commandId, "accepted": True, "offset": 0}
         try:
-            held = await self._store.append(
+            is_whole, held = await self._append_pieces(item)
+            reply["offset"] = await self._store.append(
                 item.commandId, item.attempt, item.offset, item.text, item.fields
             )
-            reply["offset"] = held
-            if item.result is not None and held >= item.offset + len(item.text):
+            if held:
+                reply["channels"] = held
+            is_whole = is_whole and reply["offset"] >= item.offset + len(item.text)
+            if item.result is not None and is_whole:
                 await self._store.finish(item.commandId, item.attempt, Outcome.of(item.result))
                 instance.commands_served += 1
-        except (UnknownCommand, StaleAttempt) as error:
+        except (UnknownCommand, StaleAttempt, ValueError) as error:
             reply.update(accepted=False, error=str(error))
         return reply
+
+    async def _append_pieces(self, item: CommandProgress) -> tuple[bool, list[dict[str, Any]]]:
+        """Put pieces into their channels, in their order, up to one that leaves a gap.
+
+        Returns whether all are there, and how much of each channel. Raises ValueError for the name
+        of a channel that is none.
+        """
+        held: dict[str, int] = {}
+        for piece in item.pieces:
+            channel = channel_name(piece.channel, piece.index, piece.name)
+            held[channel] = await self._store.append(
+                item.commandId, item.attempt, piece.offset, piece.text, {}, channel
+            )
+            if held[channel] < piece.offset + len(piece.text):
+                break
+        lengths = [{**parts_of(channel), "offset": count} for channel, count in held.items()]
+        is_whole = not item.pieces or held[channel] >= piece.offset + len(piece.text)
+        return is_whole, lengths
 
     async def to_cancel(self, instance: Instance) -> list[str]:
         """The running commands of an instance whose owners want them stopped."""

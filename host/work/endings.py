@@ -44,7 +44,7 @@ class Endings:
         try:
             if command.stop_wish == "cancelled":  # it stopped, if not in the way it was meant to
                 await self._store.finish(command.id, attempt, Outcome.cancelled())
-            elif command.text or command.stop_wish or command.attempts >= MAX_ATTEMPTS:
+            elif command.output.length or command.stop_wish or command.attempts >= MAX_ATTEMPTS:
                 await self._store.finish(command.id, attempt, Outcome.failed(error))
             else:
                 await self._store.requeue(command.id, attempt, error)

@@ -141,7 +141,11 @@ class Client:
 
     async def _by_polls(self, watch: Watch) -> None:
         values = {"commandId": watch.command_id, "offset": len(watch.text), "wait": 10}
-        watch.saw(await self.ask("POST", STATUS, json=values))
+        status = await self.ask("POST", STATUS, json=values)
+        if status["state"] in ENDS:
+            whole = await self.ask("GET", f"/v1/commands/{watch.command_id}")
+            status["reply"] = whole["reply"]
+        watch.saw(status)
 
     async def _by_events(self, watch: Watch) -> None:
         async def read(response: aiohttp.ClientResponse) -> None:

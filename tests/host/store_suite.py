@@ -506,3 +506,45 @@ class StoreSuite:
         assert sum(isinstance(end, StaleAttempt) for end in ends) == 1
         stands = await store.read(command_id)
         assert stands is not None and stands.state.is_terminal
+
+    async def test_channels_grow_side_by_side_in_one_order(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        call = "tool_calls:0:weather"
+        for channel, offset, text in (
+            ("reply", 0, "I look "),
+            ("reasoning", 0, "where is \U0001f1e8? "),
+            ("reasoning", 12, "there. "),
+            (call, 0, '{"city": '),
+            ("reply", 7, "it up. "),
+            (call, 9, '"Bern"}'),
+        ):
+            before = await store.read(command_id)
+            assert before is not None
+            length = await store.append(command_id, attempt, offset, text, {}, channel)
+            assert length == offset + len(text)
+            assert await store.append(command_id, attempt, offset, text, {}, channel) == length
+            found = await store.wait(command_id, before.version, 30)
+            assert found is not None and found.output.since(before.output.length) == [
+                (channel, text)
+            ]
+        expected = {
+            "reply": "I look it up. ",
+            "reasoning": "where is \U0001f1e8? there. ",
+            call: '{"city": "Bern"}',
+        }
+        assert found.output.texts == expected and found.text == expected["reply"]
+        assert await store.append(command_id, attempt, 99, "x", {}, "reasoning") == 19
+        outcome = Outcome.of({"success": True, "reply": "I look it up. Sunny."})
+        ended = await store.finish(command_id, attempt, outcome)
+        assert ended.text == "I look it up. Sunny."
+        assert [piece.channel for piece in ended.output.since(0)] == [
+            *("reply", "reasoning", call, "reply", call, "reply")
+        ]
+        again = await store.read(command_id)
+        assert again is not None and again.output == ended.output
+
+    async def test_what_has_thought_does_not_start_again(self, store: CommandStore) -> None:
+        command_id, attempt = await claimed(store)
+        await store.append(command_id, attempt, 0, "seen", {}, "reasoning")
+        with pytest.raises(IllegalMove):
+            await store.requeue(command_id, attempt)

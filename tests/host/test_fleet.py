@@ -125,7 +125,7 @@ class Fleet:
             values = {"commandId": command_id, "offset": offset, "wait": 10}
             status = await self.any_host.post(STATUS, values)
             if status["state"] in ("completed", "cancelled", "failed"):
-                return status
+                return await self.any_host.post(STATUS, {"commandId": command_id})
             offset = status["nextOffset"]
 
 
@@ -213,7 +213,7 @@ async def test_a_frozen_module_loses_its_claim_for_good(
         shown = ""
         while not shown:
             values = {"commandId": command_id, "offset": 0, "wait": 10}
-            shown = (await run.any_host.post(STATUS, values))["reply"]
+            shown = (await run.any_host.post(STATUS, values))["delta"]
         run.modules[0].send_signal(signal.SIGSTOP)
         ended = await run.follow(command_id)
         assert (ended["state"], ended["success"]) == ("failed", False)

@@ -30,7 +30,8 @@ async def test_a_silent_worker_loses_what_it_claimed(
     first = await puppet.take()
     second = await puppet.take()
     await puppet.progress(first, 0, "partial")
-    status = await client.status(shown, wait=20, offset=7)
+    await client.status(shown, wait=20, offset=7)
+    status = await client.status(shown)
     assert (status["state"], status["reply"]) == ("failed", "partial")
     assert "no sign of life for 0.4 s" in status["error"]
     other = Puppet(session, host.url, "p2")

@@ -42,6 +42,7 @@ class Chat(Caller):
         while not seen or seen[-1]["state"] in ("queued", "running"):
             seen.append(await self.status(command_id, offset=offset, wait=20))
             offset = seen[-1]["nextOffset"]
+        seen[-1]["reply"] = (await self.status(command_id))["reply"]
         return seen
 
     async def ended(self, command_id: str) -> Status:
@@ -52,5 +53,6 @@ class Chat(Caller):
         status = await self.status(command_id, wait=20)
         while len(status["reply"]) < characters:
             assert status["state"] in ("queued", "running"), status
-            status = await self.status(command_id, offset=len(status["reply"]), wait=20)
+            await self.status(command_id, offset=len(status["reply"]), wait=20)
+            status = await self.status(command_id)
         return status

@@ -73,3 +73,18 @@ async def test_on_a_part_1_host(module_on_part1: tuple[Part1Host, ModuleProcess]
     assert (await host.quit())["success"] is True
     exit_code, stderr = await module.end()
     assert exit_code == 0, stderr
+
+
+async def test_a_part_1_host_sees_the_reply_alone(tmp_path: Path) -> None:
+    """The example that thinks and calls a tool, on a host that knows nothing of channels."""
+    folder = tmp_path / "thinking_long_process"
+    shutil.copytree(ROOT / "examples" / folder.name, folder)
+    async with Part1Host(folder.name) as host:
+        module = await ModuleProcess.launch(folder / "look_up_adapter.py", host.environment(folder))
+        try:
+            started = await host.post("look-up", river="Aare", delay_ms=0)
+            status = await host.end_of(started["commandId"])
+            assert status["reply"] == "The Aare is 288000 metres long."
+            assert not {"reasoning", "toolCalls", "pieces"} & set(status)
+        finally:
+            await module.kill()

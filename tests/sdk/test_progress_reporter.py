@@ -113,9 +113,9 @@ async def test_a_host_that_holds_more_or_less_than_possible_does_no_harm() -> No
     report = CommandReport(command)
     report.build()
     report.apply(CommandReceipt("id", True, 99))
-    assert report.acked_offset == 3
+    assert report.acked == 3
     report.apply(CommandReceipt("id", True, -5))
-    assert report.acked_offset == 0 and report.build()["text"] == "abc"
+    assert report.acked == 0 and report.build()["text"] == "abc"
 
 
 class Exchange:

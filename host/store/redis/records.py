@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
+from host.channels import REPLY, Output
 from host.commands import Command, State
 from host.wire import Payload
 
@@ -20,7 +21,7 @@ REMEMBERED_COUNT = 5000
 # `view` in scripts/common.lua: what changes, and after that what never does
 _CHANGING = (
     *("version", "state", "long", "attempt", "attempts", "worker", "wish", "started", "finished"),
-    *("result", "queued", "failed", "fields", "text"),
+    *("result", "queued", "failed", "logged", "fields", "text", "log"),
 )
 _FIXED = (
     *("queue", "module", "name", "client", "turn", "number", "key", "max_wait", "max_run"),
@@ -34,11 +35,17 @@ class Known:
 
     command: Command | None = None
     text_bytes: int = 0
+    entries: int = 0  # of the log
 
     @property
     def version(self) -> str:
         """What to tell a script that is to show the command."""
         return "" if self.command is None else str(self.command.version)
+
+    @property
+    def place(self) -> str:
+        """How much of its output is known."""
+        return f"{self.text_bytes},{self.entries}"
 
     @property
     def size(self) -> int:
@@ -56,7 +63,7 @@ class Records:
         self._size = 0
 
     def known(self, command_id: str) -> Known:
-        """What is remembered: its `version` and `text_bytes` go to the script, it to `read`."""
+        """What is remembered: its `version` and `place` go to the script, it to `read`."""
         return self._known.get(command_id, NOTHING)
 
     def forget(self, command_id: str) -> None:
@@ -135,9 +142,25 @@ def _renewed(before: Command, known: Known, view: list[Any]) -> Known:
         finished_at=_number(found["finished"]),
         result=json.loads(found["result"]) if found["result"] else {},
         fields=json.loads(found["fields"]),
-        text=before.text + _text(news) if news else before.text,
+        output=_grown(before.output, _text(news), found["log"], known.entries),
     )
-    return Known(command, known.text_bytes + len(news))
+    return Known(command, known.text_bytes + len(news), known.entries + len(found["log"]))
+
+
+def _grown(output: Output, reply: str, log: list[bytes], entries: int) -> Output:
+    """With what is new: a log tells the order; its first entry may count what is known already."""
+    if not log:
+        return output.grown(REPLY, reply) if reply else output
+    known = len(output.reply) if not entries else 0
+    for entry in log:
+        if entry.startswith(b":"):
+            count, known = int(entry[1:]) - known, 0
+            output = output.grown(REPLY, reply[:count]) if count else output
+            reply = reply[count:]
+        else:
+            channel, _, text = _text(entry).partition("\n")
+            output, known = output.grown(channel, text), 0
+    return output
 
 
 def payload_of(asked: bytes | None, files: bytes | None) -> Payload:

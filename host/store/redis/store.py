@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from host.channels import REPLY
 from host.commands import (
     CancelAnswer,
     Command,
@@ -170,12 +171,18 @@ class RedisStore:
         return replace(command, payload=payload_of(view[1], view[2]))
 
     async def append(
-        self, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
+        self,
+        command_id: str,
+        attempt: str,
+        offset: int,
+        text: str,
+        fields: Mapping[str, Any],
+        channel: str = REPLY,
     ) -> int:
         pairs = [json.dumps(one) for pair in fields.items() for one in pair]
         raw = text.encode("utf-8", "surrogatepass")
         answer = await self._link.call(
-            "append", command_id, attempt, offset, raw, len(text), *pairs
+            "append", command_id, attempt, offset, raw, len(text), channel, *pairs
         )
         _raise_wrong(command_id, answer)
         return int(answer)
@@ -201,7 +208,7 @@ class RedisStore:
             self._keep_s,
             secrets.token_hex(8),
             known.version,
-            known.text_bytes,
+            known.place,
         )
         _raise_wrong(command_id, answer)
         if answer[0] == b"wish":
@@ -219,7 +226,7 @@ class RedisStore:
             json.dumps(Outcome.cancelled().result),
             self._keep_s,
             known.version,
-            known.text_bytes,
+            known.place,
         )
         _raise_wrong(command_id, answer)
         return self._shown(command_id, answer, known)
@@ -235,7 +242,7 @@ class RedisStore:
 
     async def read(self, command_id: str) -> Command | None:
         known = self._records.known(command_id)
-        view = await self._link.call("read", command_id, known.version, known.text_bytes)
+        view = await self._link.call("read", command_id, known.version, known.place)
         return self._records.read(command_id, view, known)
 
     async def position(self, command_id: str) -> int:
@@ -279,7 +286,7 @@ class RedisStore:
 
     async def running(self, worker: str) -> list[Command]:
         known = {one: self._records.known(one) for one in self._held.get(worker, ())}
-        told = [x for name, one in known.items() for x in (name, one.version, one.text_bytes)]
+        told = [x for name, one in known.items() for x in (name, one.version, one.place)]
         answer = await self._link.call("running", worker, *told)
         found = []
         for raw, view in zip(answer[::2], answer[1::2], strict=True):

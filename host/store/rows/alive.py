@@ -49,13 +49,13 @@ class Alive:
             self.apply(Change(command_id, None))
         now = time.time()
         for command in commands:
-            self.apply(Change(command.id, command, command.text))
+            self.apply(Change(command.id, command))
             since = command.started_at or command.queued_at
             if command.id in self._due:
                 self._due[command.id] -= max(0.0, now - since)
 
     def apply(self, change: Change) -> None:
-        """Take over what the tables have now. The record itself gets its text and its version."""
+        """Take over what the tables have now. The record itself gets its output and its version."""
         before = self.get(change.command_id)
         if change.is_found:
             if before is None and change.command is not None:
@@ -63,9 +63,8 @@ class Alive:
             return
         if before is not None and change.command is not None:
             change.command.version = before.version + 1
-            change.command.text = before.text + change.news
-        elif change.command is not None:
-            change.command.text = change.news
+            output, news = before.output, change.news
+            change.command.output = output.grown(*news) if news else output
         self._replace(before, change.command)
         self.readers.wake(change.command_id)
 
@@ -161,7 +160,7 @@ class Alive:
             self._due[command_id] = time.monotonic() + limit_s
 
     def _remember(self, command: Command) -> None:
-        if command.state.is_terminal and len(command.text) <= _ENDED_CHARS:
+        if command.state.is_terminal and command.output.length <= _ENDED_CHARS:
             self._ended[command.id] = command
             if len(self._ended) > _ENDED_KEPT:
                 self._ended.popitem(last=False)

@@ -229,7 +229,7 @@ class Database:
                 command = command_of(row)
                 if rules.is_short(command):
                     continue  # it ended with the last process
-                command.text = self._tables.text(command, rules.REPLY)
+                command.output = self._tables.output(command)
                 self._tables.input(command.number)
                 found.append(command)
             except BrokenRecord as error:

@@ -71,8 +71,8 @@ def updated(command: Command) -> list[Any]:
     return [*(stored(getattr(command, one)) for one in _CHANGING), command.number]
 
 
-def command_of(row: sqlite3.Row, text: str = "") -> Command:
-    """The command of a row. Raises BrokenRecord."""
+def command_of(row: sqlite3.Row) -> Command:
+    """The command of a row, without its output. Raises BrokenRecord."""
     try:
         found: dict[str, Any] = {one: text_of(row[one]) for one in _TEXTS}
         for one in _OPTIONAL_TEXTS:
@@ -90,7 +90,6 @@ def command_of(row: sqlite3.Row, text: str = "") -> Command:
             fields=_parsed(row["fields"], dict),
             result=_parsed(row["result"], dict),
             failed_attempts=_parsed(row["failed_attempts"], list),
-            text=text,
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise BrokenRecord(f"{type(error).__name__}: {error}") from error

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from host.channels import REPLY, Piece
 from host.commands import (
     CancelAnswer,
     Command,
@@ -35,7 +36,6 @@ from host.store.rows.records import (
 from host.store.rows.tables import Tables
 from host.wire import Payload
 
-REPLY = "reply"  # the channel that `Command.text` is
 _RUN_WEIGHT = 0.1  # of the newest run in the mean, once there have been that many
 _PIECE_CHARS = 2**20  # a reply that a module gives at once is no one row of any size
 _AT_ONCE = 1000  # commands that leave in one step
@@ -103,27 +103,30 @@ def claim(
 
 
 def append(
-    db: Tables, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
+    db: Tables,
+    command_id: str,
+    attempt: str,
+    offset: int,
+    text: str,
+    fields: Mapping[str, Any],
+    channel: str,
 ) -> int:
-    """Text at an offset in code points; the reply's length. What is there already changes
-    nothing."""
+    """Text at an offset of a channel, in code points; that channel's length. What is there already
+    changes nothing."""
     command = _claimed(db, command_id, attempt)
-    length = db.length(command, REPLY)
+    length = db.length(command, channel)
     news = text[length - offset :] if offset <= length else ""
     changes = {key: value for key, value in fields.items() if command.fields.get(key) != value}
     if changes:
         command.fields.update(changes)
-        db.write(
-            "UPDATE commands SET fields = ? WHERE number = ?",
-            as_json(command.fields),
-            command.number,
-        )
-    if news:
-        _add(db, command, length, news)
+        values = (as_json(command.fields), command.number)
+        db.write("UPDATE commands SET fields = ? WHERE number = ?", *values)
     if news and not length and not is_short(command):
         db.hold()  # once somebody has seen text of it, it must not start again
+    if news:
+        _add(db, command, length, Piece(channel, news))
     if news or changes:
-        db.changed(command, news)
+        db.changed(command, Piece(channel, news) if news else None)
     return length + len(news)
 
 
@@ -143,7 +146,7 @@ def requeue(db: Tables, command_id: str, attempt: str, error: str | None) -> Com
     What its owner wants stopped ends now; a limit that the attempt ran into ends with it.
     """
     command = _claimed(db, command_id, attempt)
-    if db.length(command, REPLY):
+    if _has_output(db, command):
         raise IllegalMove(command.id, command.state, State.QUEUED)
     if command.stop_wish == "cancelled":
         return _end(db, command, Outcome.cancelled())
@@ -200,7 +203,7 @@ def read(db: Tables, command_id: str) -> Command | None:
     """A command with its text."""
     command = db.find(command_id)
     if command is not None:
-        command.text = db.text(command, REPLY)
+        command.output = db.output(command)
         db.found(command)
     return command
 
@@ -256,30 +259,34 @@ def _claimed(db: Tables, command_id: str, attempt: str) -> Command:
     return command
 
 
-def _changed(db: Tables, command: Command, news: str = "") -> None:
+def _has_output(db: Tables, command: Command) -> bool:
+    return db.one("SELECT 1 FROM pieces WHERE command = ?", command.number) is not None
+
+
+def _changed(db: Tables, command: Command, news: Piece | None = None) -> None:
     if not is_short(command):
         db.hold()
     db.changed(command, news)
 
 
-def _add(db: Tables, command: Command, length: int, text: str) -> None:
-    """Put text behind what the reply has."""
+def _add(db: Tables, command: Command, length: int, news: Piece) -> None:
+    """Put text behind what its channel has."""
     last = db.one("SELECT max(sequence) AS last FROM pieces WHERE command = ?", command.number)
     sequence = (last["last"] if last else None) or 0
-    for start in range(0, len(text), _PIECE_CHARS):
-        part = text[start : start + _PIECE_CHARS]
+    for start in range(0, len(news.text), _PIECE_CHARS):
+        part = news.text[start : start + _PIECE_CHARS]
         sequence, ends_at = sequence + len(part), length + start + len(part)
-        values = (command.number, sequence, REPLY, ends_at, stored(part))
+        values = (command.number, sequence, stored(news.channel), ends_at, stored(part))
         db.write("INSERT INTO pieces VALUES (?, ?, ?, ?, ?)", *values)
 
 
 def _end(db: Tables, command: Command, outcome: Outcome) -> Command:
     outcome = outcome.as_wished(command.stop_wish)
     was_waiting = command.state is State.QUEUED
-    result, news = outcome.result, ""
+    result, news = outcome.result, None
     reply = result.get("reply")
-    if isinstance(reply, str) and reply.startswith(text := db.text(command, REPLY)):
-        news = reply[len(text) :]
+    if isinstance(reply, str) and reply.startswith(text := db.output(command).reply):
+        news = Piece(REPLY, reply[len(text) :])
         _add(db, command, len(text), news)
         if command.is_long:  # its readers get the text: it need not be there twice
             result = {key: value for key, value in result.items() if key != "reply"}

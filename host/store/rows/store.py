@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from host.channels import REPLY
 from host.commands import CancelAnswer, Command, NewCommand, Outcome
 from host.store.protocol import Overdue, QueueStats, StoreUnavailable
 from host.store.rows import rules
@@ -145,9 +146,15 @@ class RowStore:
             )
 
     async def append(
-        self, command_id: str, attempt: str, offset: int, text: str, fields: Mapping[str, Any]
+        self,
+        command_id: str,
+        attempt: str,
+        offset: int,
+        text: str,
+        fields: Mapping[str, Any],
+        channel: str = REPLY,
     ) -> int:
-        return await self._do(rules.append, command_id, attempt, offset, text, fields)
+        return await self._do(rules.append, command_id, attempt, offset, text, fields, channel)
 
     async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
         return await self._do(rules.finish, command_id, attempt, outcome)

@@ -11,8 +11,9 @@ import logging
 import sqlite3
 from typing import Any, NamedTuple
 
+from host.channels import Output, Piece
 from host.commands import Command
-from host.store.rows.records import BrokenRecord, command_of, text_of
+from host.store.rows.records import BrokenRecord, command_of, stored, text_of
 from host.wire import Payload
 
 _log = logging.getLogger(__name__)
@@ -22,12 +23,12 @@ _TRIMS_AT_ONCE = 50
 
 
 class Change(NamedTuple):
-    """What those who wait are to know: a command as it is, without its text, and what was added to
-    that; or None for one that is gone. One that was only `found` has its text."""
+    """What those who wait are to know: a command as it is, without its output, and what was added
+    to that; or None for one that is gone. One that was only `found` has its output."""
 
     command_id: str
     command: Command | None
-    news: str = ""
+    news: Piece | None = None
     is_found: bool = False
 
 
@@ -45,7 +46,7 @@ class Tables:
         self.must_commit = True
         self.must_scrub = self.must_scrub or must_scrub
 
-    def changed(self, command: Command, news: str = "") -> None:
+    def changed(self, command: Command, news: Piece | None = None) -> None:
         """Whoever waits for the command is to know."""
         self.changes.append(Change(command.id, command, news))
 
@@ -74,7 +75,7 @@ class Tables:
     # -- commands -----------------------------------------------------------------------------
 
     def find(self, command_id: str) -> Command | None:
-        """A command without its text; one that cannot be read is as if it were not there."""
+        """A command without its output; one that cannot be read is as if it were not there."""
         row = self.one("SELECT * FROM commands WHERE id = ?", command_id)
         try:
             return command_of(row) if row else None
@@ -82,17 +83,23 @@ class Tables:
             _log.error("the record of command %s cannot be read: %s", command_id, error)
             return None
 
-    def text(self, command: Command, channel: str) -> str:
-        """What it has put out in a channel."""
-        sql = "SELECT text FROM pieces WHERE command = ? AND channel = ? ORDER BY sequence"
-        return "".join(text_of(row["text"]) for row in self.all(sql, command.number, channel))
+    def output(self, command: Command) -> Output:
+        """What it has put out. Raises BrokenRecord."""
+        sql = "SELECT channel, text FROM pieces WHERE command = ? ORDER BY sequence"
+        try:
+            return Output.of(
+                Piece(text_of(one["channel"]), text_of(one["text"]))
+                for one in self.all(sql, command.number)
+            )
+        except (TypeError, UnicodeDecodeError) as error:
+            raise BrokenRecord(f"{type(error).__name__}: {error}") from error
 
     def length(self, command: Command, channel: str) -> int:
         """How many code points that is."""
         row = self.one(
             "SELECT ends_at FROM pieces WHERE command = ? AND channel = ? "
             "ORDER BY sequence DESC LIMIT 1",
-            *(command.number, channel),
+            *(command.number, stored(channel)),
         )
         return row["ends_at"] if row else 0
 

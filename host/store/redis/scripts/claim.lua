@@ -3,7 +3,7 @@
 local queue, worker, attempt, is_long_allowed, first_lease_s = unpack(ARGV, 3, 7)
 
 local function claimed(id)
-    local found = view(id, '', 0)
+    local found = view(id, '', '0,0')
     table.insert(found, 1, id)
     table.insert(found, 2, call('GET', key('payload', id)))
     table.insert(found, 3, call('GET', key('files', id)))

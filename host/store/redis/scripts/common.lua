@@ -36,23 +36,36 @@ end
 
 -- what changes in a command, and what never does: records.py names them in the same order
 local changing = {'version', 'state', 'long', 'attempt', 'attempts', 'worker', 'wish', 'started',
-    'finished', 'result', 'queued', 'failed'}
+    'finished', 'result', 'queued', 'failed', 'logged'}
 local fixed = {'queue', 'module', 'name', 'client', 'turn', 'number', 'key', 'max_wait', 'max_run',
     'created'}
 
 -- The command as records.py reads it: false when there is none; one element when the host knows
--- this version; without the part that never changes when the host knows any version; of the text
--- only what is past the bytes that the host has. What was asked is no part of it.
-local function view(id, known_version, known_bytes)
+-- this version; without the part that never changes when the host knows any version; of the reply
+-- and of the log only what is past `known`: '<bytes>,<entries>'. What was asked is no part of it.
+local function view(id, known_version, known)
+    local known_bytes, known_entries = string.match(known, '(%d+),(%d+)')
     local found = call('HMGET', key('c', id), unpack(changing))
     if not found[1] then return false end
     if found[1] == known_version then return {found[1]} end
     found[#changing + 1] = fields_json(id)
     found[#changing + 2] = call('GETRANGE', key('text', id), known_bytes, -1)
+    found[#changing + 3] = found[#changing] and call('LRANGE', key('log', id), known_entries, -1) or {}
     if known_version ~= '' then return found end
     local rest = call('HMGET', key('c', id), unpack(fixed))
-    for i = 1, #fixed do found[#changing + 2 + i] = rest[i] end
+    for i = 1, #fixed do found[#changing + 3 + i] = rest[i] end
     return found
+end
+
+-- The log has the order of the channels, and the texts of all but the reply, which is in a key of
+-- its own: ':<code points>' for that, '<channel>\n<text>' for others. It begins with the first of
+-- those; a command that has a reply alone has none.
+local function log(id, entry, chars_before)
+    local c = key('c', id)
+    if not call('HGET', c, 'logged') and tonumber(chars_before) > 0 then
+        call('RPUSH', key('log', id), ':' .. chars_before)
+    end
+    call('HSET', c, 'logged', call('RPUSH', key('log', id), entry))
 end
 
 local function changed(id)
@@ -102,7 +115,7 @@ local function end_command(id, state, result, ended_by, keep_s)
     call('DEL', key('files', id))
     call('HSET', c, 'state', state, 'result', result, 'finished', stamp(time), 'ended_by', ended_by)
     note_end(had[1], state, run_s, time)
-    for _, kind in ipairs({'c', 'payload', 'text', 'fields'}) do
+    for _, kind in ipairs({'c', 'payload', 'text', 'fields', 'log'}) do
         call('EXPIRE', key(kind, id), keep_s)
     end
     if had[5] ~= '' then call('EXPIRE', key('key', had[5]), keep_s) end

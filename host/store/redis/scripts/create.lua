@@ -4,7 +4,7 @@ local id, queue, module, name, client, long = unpack(ARGV, 3, 8)
 local idempotency, max_length, max_wait, max_run, payload, files = unpack(ARGV, 9, 14)
 
 local function old(known)
-    local found = view(known, '', 0)
+    local found = view(known, '', '0,0')
     table.insert(found, 1, 'old')
     table.insert(found, 2, known)
     return found
