@@ -77,7 +77,7 @@ class Reader:
                         status = await response.json()
                         assert "reply" not in status
                         self.saw(status, status["nextSequence"])
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
     async def by_events(self) -> None:
         while self.state not in ENDS:
@@ -86,7 +86,7 @@ class Reader:
                 async with self._session.get(f"{self._url}/events", headers=headers) as response:
                     if response.status == 200:
                         await self._read_events(response)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
     async def _read_events(self, response: aiohttp.ClientResponse) -> None:
         at = self.at

@@ -41,9 +41,10 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 def write_root(root: Path) -> None:
     """A deployment that knows the example module and launches none."""
     root.mkdir(parents=True)
+    examples = (REPO / "examples").iterdir()
     settings = {
         "Server": {"Port": 0, "ModuleFolders": [str(REPO / "examples")]},
-        "Modules": {MODULE: {"LaunchSettings": {"AutoStart": False}}},
+        "Modules": {one.name: {"LaunchSettings": {"AutoStart": False}} for one in examples},
     }
     (root / "modulesettings.json").write_text(json.dumps(settings), encoding="utf-8")
 
