@@ -23,6 +23,7 @@ from host.drain import drain
 from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
 from host.home import HOME
 from host.logs import LogRing
+from host.new_module import NewModuleError, new_module
 from host.packaging import PackageError, package_module
 from host.processes.supervisor import UnknownModule
 from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
@@ -59,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         UnknownModule,
         PortInUse,
         PackageError,
+        NewModuleError,
         HostError,
         ModuleGaveUp,
         SetupFailed,
@@ -141,6 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_root(module)
     module.set_defaults(run=_run_module)
+
+    new = commands.add_parser("new", help="make a module to begin with, under modules/")
+    new.add_argument("name", help="its name and id, such as Shout")
+    _add_root(new)
+    new.set_defaults(run=_new)
 
     test = commands.add_parser("selftest", help="have a module test itself, without a host")
     test.add_argument("module", help="the module's id, such as LlamaChat, or its folder")
@@ -363,6 +370,13 @@ def _run_module(arguments: argparse.Namespace) -> int:
         await remote.run(stop_event())
 
     asyncio.run(run())
+    return 0
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    root = load_deployment(arguments.root).server.root_path
+    folder = new_module(root / "modules", arguments.name)
+    print(f"{folder}: test it with `llamachat selftest {arguments.name}`; the next start runs it")
     return 0
 
 
