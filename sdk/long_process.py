@@ -30,6 +30,7 @@ RESERVED_FIELDS = frozenset(
         *("command", "commandId", "commandStatus", "requestId", "moduleId", "moduleName"),
         *("state", "queuePosition", "estimatedStartMs", "createdAt", "startedAt", "finishedAt"),
         *("timestampUTC", "analysisRoundTripMs", "processedBy", "warnings"),
+        *("sequence", "nextSequence", "pieces", "reasoning", "toolCalls", "failedAttempts"),
     )
 )
 """What a status says by these names is the host's to say while the command runs."""

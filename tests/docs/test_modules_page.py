@@ -23,7 +23,8 @@ from sdk.testing import run_command
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "http://127.0.0.1:32168"
 (
-    SHOUT, SETTINGS, CURL, DOCTOR, SAFE_MODE, ELSEWHERE, SELFTEST, TESTS, PUBLISHED, FRAGMENT,
+    SHOUT, SETTINGS, CURL, CHANNELS, DOCTOR, SAFE_MODE, ELSEWHERE, SELFTEST, TESTS, PUBLISHED,
+    FRAGMENT,
 ) = blocks("modules.md")  # fmt: skip  # a further one wants its test here
 
 
@@ -72,6 +73,14 @@ async def test_its_self_test_and_its_authors_tests(deployment: Path) -> None:
 
 def test_the_module_is_as_short_as_promised() -> None:
     assert len(SHOUT.text.splitlines()) <= 40
+
+
+def test_what_goes_into_a_channel_of_its_own() -> None:
+    command = sdk.RunningCommand("c1", lambda: None)
+    exec(CHANNELS.text, {"command": command})  # noqa: S102  it is the page's own
+    assert command.text == "" and not command.has_reply_alone
+    pieces = [(one["channel"], one["text"]) for one in command.lacking({}, 100)]
+    assert pieces == [("reasoning", "The table has it. "), ("tool_calls", '{"river": "Aare"}')]
 
 
 def test_a_finding_of_a_doctor() -> None:
