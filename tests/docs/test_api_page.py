@@ -58,7 +58,8 @@ def filled(value: Any, work: dict[str, Any]) -> Any:
 
 
 async def test_every_block(chat: Caller) -> None:
-    start, status, stats, progress, receipt = BLOCKS  # a further one wants its lines here
+    # a further one wants its lines here
+    start, status, pieces, stats, progress, receipt = BLOCKS
     await take(chat, 0)  # it is there: the host takes commands for it
 
     started = await curl(chat, start.commands[0])
@@ -84,3 +85,17 @@ async def test_every_block(chat: Caller) -> None:
     assert answer["commands"][0]["accepted"]
     ended = await chat.post("/v1/LlamaChat/get_command_status", {"commandId": work["reqid"]})
     assert ended["state"] == "completed" and ended["reply"].endswith(item["text"])
+
+    await curl(chat, start.commands[0])
+    second = await take(chat, 5)
+    shown = pieces.value["pieces"]
+    said = {
+        "offset": 0,
+        "pieces": [{**one, "offset": 0} for one in shown],
+        "attempt": second["attempt"],
+    }
+    await chat.post(path, {"commands": [{"commandId": second["reqid"], **said}]}, params=MODULE)
+    following = await curl(chat, pieces.commands[0].replace("8f2c…", second["reqid"]))
+    assert_shape(pieces.value, following)
+    assert following["pieces"] == shown
+    assert following["nextSequence"] == pieces.value["nextSequence"]
