@@ -71,8 +71,9 @@ class Command:
                 await asyncio.wait_for(self._changed.wait(), wait_s)
             except asyncio.TimeoutError:
                 pass
-        reply = self.status["reply"]
-        return {**self.status, "delta": reply[offset:], "nextOffset": len(reply)}
+        status = dict(self.status)
+        reply = status.pop("reply")  # as a host answers who names an offset
+        return {**status, "delta": reply[offset:], "nextOffset": len(reply)}
 
 
 class StandIn:
