@@ -2,7 +2,9 @@
 
 A queue is served by slots: those that run now, and those that its modules have free. Slots that
 take the measured mean each give the n-th waiting command its time. Invariant: an estimate costs a
-status poll no more than arithmetic; what it rests on is asked for at most every `KEEP_S`.
+status poll no more than arithmetic; what it rests on is asked for every `KEEP_S` at most, and every
+`KEEP_AFTER_END_S` where a command has ended since: a slot that was filled again a little earlier
+than it was thought would else be a whole run off.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from host.modules import Instance, ModuleRegistry
 from host.store.protocol import CommandStore, QueueStats
 
 KEEP_S = 0.5
+KEEP_AFTER_END_S = 0.005
 MAX_SLOTS = 1000  # what a module says of itself is believed up to here
 
 
@@ -31,6 +34,8 @@ class QueueLoad:
     left_s: tuple[float, ...]
     longest_run_s: float
     taken_at: float
+    served: int
+    """Commands that its modules had ended by then, as far as this host has seen it."""
 
     @property
     def free_slots(self) -> int:
@@ -89,20 +94,29 @@ class LoadWatch:
         return Place(position, (await self.of(command.queue)).wait_s(position))
 
     async def of(self, queue: str) -> QueueLoad:
-        """The queue's load, at most `KEEP_S` old (a little more while it is looked at again)."""
+        """The queue's load, as fresh as it needs to be (a little older while it is looked at)."""
         known = self._known.get(queue)
-        if known is not None:
-            is_fresh = time.monotonic() - known.taken_at < KEEP_S
-            if is_fresh or queue in self._looking:
-                return known
+        if known is not None and (queue in self._looking or self._is_fresh(queue, known)):
+            return known
         self._looking.add(queue)
         try:
             return await self.look(queue)
         finally:
             self._looking.discard(queue)
 
+    def _is_fresh(self, queue: str, known: QueueLoad) -> bool:
+        age_s = time.monotonic() - known.taken_at
+        if age_s < KEEP_AFTER_END_S:
+            return True
+        return age_s < KEEP_S and known.served == self._served(queue)
+
+    def _served(self, queue: str) -> int:
+        instances = self._registry.instances(self._module_of.get(queue, ""))
+        return sum(one.commands_served for one in instances)
+
     async def look(self, queue: str) -> QueueLoad:
         """The queue's load as it is now."""
+        served = self._served(queue)
         stats = await self._store.stats(queue)
         elapsed_s: list[float] = []
         slots = 0
@@ -120,6 +134,7 @@ class LoadWatch:
             left_s=tuple(sorted(left_s)) or (0.0,),
             longest_run_s=max(elapsed_s, default=0.0),
             taken_at=time.monotonic(),
+            served=served,
         )
         self._known[queue] = load
         return load
