@@ -22,7 +22,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -32,12 +31,13 @@ from pathlib import Path
 from typing import Any
 
 from install_again import install_again
+from llama_setup.environment import Environment
 from llama_setup.processor import this_processor
+from llama_setup.programs import signal_name
+from model_catalogue import builtin_path
 
 MODULE_PATH = Path(__file__).resolve().parent
 PROOF_FILE = "build_proof.json"
-BUILD_FILE = "llama_build.json"
-"""Written by the installer beside the environment: how the build came to be."""
 TIMEOUT_S = 180.0
 """It takes a second; a machine that swaps or a GPU that compiles its kernels takes longer."""
 
@@ -104,13 +104,13 @@ def why_broken(proof: Proof | None) -> str:
     return f"this build of llama.cpp fails its proof here: {proof.reason}"
 
 
-def prove(environment: Path | None = None, *, guide: Path | None = None) -> Proof:
+def prove(environment: Path | None = None) -> Proof:
     """Make the proof, and keep it where that can be written."""
     began = time.monotonic()
     found: dict[str, Any] = {}
     reason = ""
     for on_gpu in (False, True):
-        answer = _ask_child(guide or guide_path(), on_gpu)
+        answer = _ask_child(builtin_path(MODULE_PATH), on_gpu)
         reason = answer.pop("reason", "")
         found |= {name: value for name, value in answer.items() if name != "device"}
         if "device" in answer:
@@ -122,7 +122,7 @@ def prove(environment: Path | None = None, *, guide: Path | None = None) -> Proo
         ok=not reason,
         fingerprint=fingerprint(),
         processor=str(this_processor()),
-        flags=_build_flags(environment),
+        flags=str(Environment(_folder(environment)).build().get("flags", "")),
         seconds=round(time.monotonic() - began, 2),
         reason=reason,
         remedy=_remedy(reason),
@@ -138,12 +138,6 @@ def fingerprint() -> str:
     for part in _build_parts():
         digest.update(part.encode())
     return digest.hexdigest()[:16]
-
-
-def guide_path() -> Path:
-    """The built-in model: in the module's package, or at the root of the project."""
-    packaged = MODULE_PATH / "models" / "guide.gguf"
-    return packaged if packaged.exists() else MODULE_PATH.parent.parent / "models" / "guide.gguf"
 
 
 def _build_parts() -> Iterator[str]:
@@ -162,14 +156,6 @@ def _build_parts() -> Iterator[str]:
 
 def _folder(environment: Path | None) -> Path:
     return environment or Path(sys.prefix)
-
-
-def _build_flags(environment: Path | None) -> str:
-    try:
-        build = json.loads((_folder(environment) / BUILD_FILE).read_text(encoding="utf-8"))
-        return str(build["flags"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _keep(proof: Proof, environment: Path | None) -> None:
@@ -221,11 +207,7 @@ def _how_it_ended(code: int, said: list[str]) -> str:
         return said[-1]
     if code >= 0:
         return f"the guide's answer ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name} while the guide answered"
+    return f"killed by {signal_name(-code)} while the guide answered"
 
 
 def _child(guide: Path, on_gpu: bool) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class LlamaChat_adapter(ModuleRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._safe_mode_reason = ModuleOptions.safe_mode_reason or why_broken(current_proof())
+        self._proof = current_proof()
+        self._safe_mode_reason = ModuleOptions.safe_mode_reason or why_broken(self._proof)
         self._usual_sequences = self._sequences()
         self.parallelism = 1 if self._safe_mode_reason else self._usual_sequences
         self.safe_mode: SafeMode | None = None
@@ -103,7 +104,7 @@ class LlamaChat_adapter(ModuleRunner):
 
         Raises ModelLoadError where that is forbidden.
         """
-        broken = why_broken(current_proof() or prove())
+        broken = why_broken(self._proof or prove())
         if broken and ModuleOptions.is_safe_mode_forbidden:
             remedy = remedy_for(broken, MODULE_PATH)
             raise ModelLoadError(LoadReason.BROKEN_BUILD, f"T{broken[1:]}. {remedy}")

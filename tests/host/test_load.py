@@ -96,9 +96,9 @@ async def test_a_full_queue_says_when_a_place_will_be_free(client: Caller) -> No
     async with SteadyModule(client):
         for _ in range(3):
             await ended(client, await client.tell())
-        came_true: list[bool] = []  # one of five may be off: somebody else wanted the processor
+        waits = 0
         deadline = time.time() + 10
-        while len(came_true) < 5 and time.time() < deadline:
+        while waits < 3 and time.time() < deadline:
             asked_at = time.time()
             async with client.session.post(client.url + TELL, data={"prompt": "x"}) as response:
                 body = await response.json()
@@ -109,8 +109,9 @@ async def test_a_full_queue_says_when_a_place_will_be_free(client: Caller) -> No
             told_s = body["retryAfterMs"] / 1000
             assert "takes no more" in body["error"]
             await accepted(client)
-            came_true.append(is_within_a_factor_of_two(told_s, time.time() - asked_at))
-        assert len(came_true) == 5 and sum(came_true) >= 4
+            assert is_within_a_factor_of_two(told_s, time.time() - asked_at)
+            waits += 1
+        assert waits == 3
 
 
 async def test_before_anything_has_ended_nothing_is_promised(client: Caller) -> None:

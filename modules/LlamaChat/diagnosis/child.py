@@ -6,11 +6,12 @@ Invariant: it ends in bounded time, and its end is told in words.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from llama_setup.programs import signal_name
 
 _SHOWN_CHARACTERS = 300
 
@@ -56,9 +57,5 @@ def _end(code: int, errors: bytes) -> str:
     lines = errors.decode("utf-8", errors="replace").strip().splitlines()
     said = f": {lines[-1][:_SHOWN_CHARACTERS]}" if lines else ""
     if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        return f"it was killed by {name}{said}"
+        return f"it was killed by {signal_name(-code)}{said}"
     return f"it ended with {code}{said}"

@@ -5,13 +5,12 @@ Invariant: the library is loaded in a child process only: a broken one ends that
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from install_again import install_again
-from llama_setup.environment import BUILD_FILE
+from llama_setup.environment import Environment
 
 from diagnosis.child import LookFailed, look
 from diagnosis.finding import Finding, bad, good
@@ -80,8 +79,5 @@ def check_proof(program: Path, limit_s: float = PROOF_LIMIT_S) -> Finding:
 
 def wheel_kind() -> str:
     """What the environment's wheel was built for, such as `cu130`; empty where nothing says so."""
-    try:
-        build = json.loads((Path(sys.prefix) / BUILD_FILE).read_text(encoding="utf-8"))
-        return str(build["wish"]["wheels"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    wish = Environment(Path(sys.prefix)).build().get("wish")
+    return str(wish.get("wheels", "")) if isinstance(wish, dict) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,14 @@ def say(text: str) -> None:
     """A line for the person who installs."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV`, or the bare number of one that has no name here."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def run_logged(
