@@ -2,6 +2,6 @@
 
 import sys
 
-from host.cli import main
+from host.cli.main import main
 
 sys.exit(main())

@@ -12,13 +12,14 @@ from typing import Any
 from aiohttp import web
 
 from host.backends import open_backend
-from host.logs import LogRing
-from host.modules import Instance, ModuleRegistry, is_launched_here
-from host.overview import ModuleOverview
-from host.processes.liveness import Sign
+from host.instances.instance import Instance, sign_of
+from host.instances.load import LoadWatch
+from host.instances.overview import ModuleOverview
+from host.instances.registry import ModuleRegistry
+from host.log.ring import LogRing
+from host.processes.launched_id import is_launched_here
 from host.processes.supervision import Hooks, ModuleProcessState, ModuleStatus, Timing
 from host.processes.supervisor import Supervisor
-from host.routes import QueueLimits, Route, RouteTable
 from host.settings import LaunchSettings, ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
@@ -31,12 +32,11 @@ from host.web.identity import Clients, Door
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
 from host.web.restarts import add_restart_routes
-from host.web.stats import add_stats_routes
+from host.web.routes import QueueLimits, Route, RouteTable
+from host.web.stats import HostStats, add_stats_routes
 from host.work.desk import WorkDesk
 from host.work.draining import Draining
 from host.work.leases import LeaseTerms
-from host.work.load import LoadWatch
-from host.work.stats import HostStats
 from host.work.sweeper import Sweeper
 
 SHUTDOWN_S = 0.2  # for requests that are still being answered when the host stops
@@ -230,7 +230,7 @@ class Host:
 
     def _seen(self, instance: Instance) -> None:
         module_id, instance_id = instance.module_id, instance.instance_id
-        self.supervisor.mark_seen(module_id, instance_id, Sign.of(instance))
+        self.supervisor.mark_seen(module_id, instance_id, sign_of(instance))
         if instance.is_ready:
             self.supervisor.mark_ready(module_id, instance_id)
         if instance.protocol >= 2 and self.store.is_shared:  # it drains when this host dies

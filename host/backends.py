@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from host.settings import ServerSettings
-from host.store.data_dir import data_dir
+from host.settings.places import data_dir
 from host.store.local import LocalStore
 from host.store.memory import MemoryStore
 from host.store.protocol import CommandStore

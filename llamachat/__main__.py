@@ -20,7 +20,7 @@ def home() -> Path:
 def main() -> int:
     """Run one command, and return its exit code."""
     sys.path.insert(0, str(home()))
-    from host.cli import main as run
+    from host.cli.main import main as run
 
     return run()
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.modules import Instance
-
 MOST_FAULTS = 10
 _TESTING = "testing"  # it has loaded, and its self-test runs
 
@@ -30,20 +28,6 @@ class Sign:
     steps: int = 0
     faults: int = 0
     fault_words: str = ""
-
-    @staticmethod
-    def of(instance: Instance) -> Sign:
-        """What an instance shows of itself now."""
-        busy = instance.status.get("busy")
-        return Sign(
-            instance.protocol,
-            instance.is_ready,
-            str(instance.status.get("state")),
-            busy if isinstance(busy, int) else 0,
-            instance.steps,
-            instance.faults.worst,
-            instance.faults.words,
-        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import asyncio
 import os
 from dataclasses import replace
 
-from host.processes.instances import instance_environments
+from host.processes.environments import instance_environments
 from host.processes.liveness import Sign
 from host.processes.module_process import ModuleProcess
 from host.processes.supervision import ModuleProcessState, ModuleStatus, Surroundings

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.processes.process import STDERR
 
 MAX_LINE_BYTES = 3_000

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from host.logs import LogRing
-from host.modules import new_launched_id
+from host.log.ring import LogRing
+from host.processes.launched_id import new_launched_id
 from host.processes.orphans import OrphanGuard
 from host.processes.process import Launcher, launch_process
 from host.settings import ServerSettings

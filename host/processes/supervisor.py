@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from host.logs import LogRing
-from host.modules import new_launched_id
+from host.log.ring import LogRing
+from host.processes.launched_id import new_launched_id
 from host.processes.liveness import Sign
 from host.processes.module_group import ModuleGroup
 from host.processes.process import Launcher, launch_process

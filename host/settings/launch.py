@@ -12,9 +12,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from host.home import HOME
+from host.settings.home import HOME
+from host.settings.places import data_dir
 from host.settings.schema import ModuleSettings, ServerSettings
-from host.store.data_dir import data_dir
 
 _MACRO = re.compile(r"%([A-Z_]+)%")
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from host.commands import CancelAnswer, Command, NewCommand, State, UnknownCommand
-from host.inputs import check_inputs, unknown_fields
-from host.modules import ModuleRegistry
-from host.routes import Route, RouteTable
+from host.instances.load import LoadWatch
+from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore, QueueFull
 from host.web.bodies import read_payload, read_values
 from host.web.errors import Handler, RequestRefused, bad_field, try_later
 from host.web.identity import Clients
+from host.web.inputs import check_inputs, unknown_fields
 from host.web.replies import Seen, json_reply, start_body, status_body
+from host.web.routes import Route, RouteTable
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S, Payload
-from host.work.load import LoadWatch
 
 ANSWER_LIMIT_S = 60.0  # how long the client of an ordinary command waits for its module
 CLOSED_S = 5.0  # when to ask again a host that is about to end: its successor may be there

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from host.commands import IllegalMove, StaleAttempt, UnknownCommand
-from host.modules import ModuleDidNotAnswer
+from host.instances.registry import ModuleDidNotAnswer
 from host.store.protocol import StoreUnavailable
 from host.web.replies import STARTED_AT, json_reply
 

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from host.channels import REPLY, Output
 from host.commands import Command, UnknownCommand
+from host.instances.load import LoadWatch, Place
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.web.errors import bad_field
 from host.web.replies import Seen, json_bytes, status_body
-from host.work.load import LoadWatch, Place
 
 KEEP_ALIVE_S = 15.0
 

@@ -12,8 +12,9 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from host.commands import StaleAttempt, UnknownCommand
-from host.logs import LogRing
-from host.modules import Instance, ModuleRegistry
+from host.instances.instance import Instance
+from host.instances.registry import ModuleRegistry
+from host.log.ring import LogRing
 from host.web.bodies import read_payload
 from host.web.errors import RequestRefused, bad_field
 from host.web.identity import Door

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from host import __version__
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.web.errors import bad_field
 from host.web.replies import json_reply
 from host.wire import PROTOCOL

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from host.channels import REASONING, TOOL_CALLS, Output, parts_of
 from host.commands import Command, State
-from host.work.load import RUNS, Place
+from host.instances.load import RUNS, Place
 
 STARTED_AT = web.RequestKey("started_at", float)
 

@@ -20,7 +20,8 @@ from host.commands import (
     State,
     UnknownCommand,
 )
-from host.modules import Instance, ModuleRegistry
+from host.instances.instance import Instance
+from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.wire import QUIT, RUNNING_ANSWER, CommandProgress, Control, Work, system_payload
 from host.work.claims import Claims

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.work.claims import Claims
 

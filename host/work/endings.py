@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 
 from host.commands import Command, CommandError, Outcome, State
-from host.modules import Instance, ModuleRegistry
+from host.instances.instance import Instance
+from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore
 
 _log = logging.getLogger(__name__)

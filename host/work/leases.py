@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from host.modules import Instance
+from host.instances.instance import Instance
 from host.store.protocol import CommandStore
 
 

@@ -12,7 +12,8 @@ import logging
 from typing import Any
 
 from host.commands import Command, CommandError, Outcome
-from host.modules import Instance, ModuleDidNotAnswer, ModuleRegistry
+from host.instances.instance import Instance
+from host.instances.registry import ModuleDidNotAnswer, ModuleRegistry
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, RUNNING_ANSWER, system_payload
 

@@ -11,8 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from host.logs import LogRing
-from host.modules import ModuleRegistry
+from host.instances.registry import ModuleRegistry
+from host.log.ring import LogRing
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.work.desk import WorkDesk
 

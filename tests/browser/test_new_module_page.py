@@ -6,7 +6,7 @@ from explorer_site import open_module
 from playwright.sync_api import Page, expect
 from real_host import RealHost
 
-from host.new_module import new_module
+from host.cli.new_module import new_module
 
 
 def test_its_form_starts_a_command_and_shows_the_reply(page: Page, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from blocks import blocks
 from puppet import Caller, running_host
 
 import sdk
-from host.cli import _parser
+from host.cli.main import _parser
 from host.web.explorer import parse_fragment
 from sdk.testing import run_command
 

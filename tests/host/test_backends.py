@@ -13,7 +13,7 @@ from puppet import Caller, Puppet, running_host, write_root
 
 from host.backends import open_backend
 from host.settings import ServerSettings, load_settings
-from host.store.data_dir import data_dir, default_config_dir, default_data_dir
+from host.settings.places import data_dir, default_config_dir, default_data_dir
 from host.store.local import LocalStore
 from host.store.memory import MemoryStore
 

@@ -19,15 +19,15 @@ from puppet import running_host, write_root
 from redis_server import redis_server
 from test_cli import llamachat, result
 
-from host.doctor import Check, examine
-from host.doctor.data_check import check_data
-from host.doctor.machine import check_disk, check_memory, check_python
-from host.doctor.modules import check_running
-from host.doctor.network import answers, check_port, check_redis
+from host.cli.doctor import Check, examine
+from host.cli.doctor.data_check import check_data
+from host.cli.doctor.machine import check_disk, check_memory, check_python
+from host.cli.doctor.modules import check_running
+from host.cli.doctor.network import answers, check_port, check_redis
+from host.cli.whereabouts import announced
 from host.settings import ServerSettings, Settings, load_settings
 from host.store.data_dir import LOCK_NAME
 from host.store.holder import FILE_NAME
-from host.whereabouts import announced
 
 PROGRAM = """
 import json, os, sys
@@ -264,7 +264,7 @@ async def test_safe_mode_is_bad_and_has_the_modules_remedy(monkeypatch: pytest.M
     async def statuses(_url: str) -> list[dict[str, Any]]:
         return [status]
 
-    monkeypatch.setattr("host.doctor.modules.module_statuses", statuses)
+    monkeypatch.setattr("host.cli.doctor.modules.module_statuses", statuses)
     [check] = await check_running("", Path())
     assert check.finding == "Started in safe mode, without AMX: it was killed by SIGSEGV"
     assert (check.is_good, check.remedy) == (False, "./install.sh")

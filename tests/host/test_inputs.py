@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 from puppet import Caller, Puppet
 
-from host.inputs import check_inputs
 from host.settings import RouteParameter
 from host.web.errors import RequestRefused
+from host.web.inputs import check_inputs
 from host.wire import File, Payload
 
 TELL = "/v1/text/tell"

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from world import RUNS, World
 
 from host.app import Host
-from host.modules import is_launched_here
-from host.processes.instances import GPU_VARIABLE, instance_environments
+from host.processes.environments import GPU_VARIABLE, instance_environments
+from host.processes.launched_id import is_launched_here
 from host.processes.liveness import Sign
 from host.processes.supervisor import ModuleStatus, RestartPolicy
 from host.settings.schema import LaunchSettings

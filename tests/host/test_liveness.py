@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from world import RUNS, World
 
-from host.modules import Instance
+from host.instances.faults import Faults
+from host.instances.instance import Instance, sign_of
 from host.processes.liveness import MOST_FAULTS, Liveness, Sign, SilenceLimits
 from host.processes.supervisor import ModuleStatus, StopLadder
-from host.work.faults import Faults
 
 LIMITS = SilenceLimits(silent_s=15, slow_s=60, stalled_s=300, start_s=0, test_s=100)
 READY = Sign(is_ready=True)
@@ -118,11 +118,11 @@ def test_nonsense_in_a_row_is_a_fault() -> None:
     instance.status = {"state": "ready", "busy": 2}
     for _ in range(MOST_FAULTS - 1):
         instance.faults.note("answer", "body: expected a JSON object, got mud")
-    assert Sign.of(instance).busy == 2 and Sign.of(instance).is_ready
-    assert watched.look(1, Sign.of(instance)) == []
+    assert sign_of(instance).busy == 2 and sign_of(instance).is_ready
+    assert watched.look(1, sign_of(instance)) == []
     instance.faults.note("answer", "body: expected a JSON object, got mud")
     instance.faults.fine("status")
-    assert watched.look(1, Sign.of(instance)) == [
+    assert watched.look(1, sign_of(instance)) == [
         "it sends what cannot be used as its answer, 10 times in a row: "
         "body: expected a JSON object, got mud"
     ]
@@ -132,7 +132,7 @@ def test_nonsense_in_a_row_is_a_fault() -> None:
 def test_a_status_of_any_shape_is_read(busy: Any) -> None:
     instance = Instance("M", "i", 2)
     instance.status = {"busy": busy}
-    assert Sign.of(instance).busy == 0
+    assert sign_of(instance).busy == 0
 
 
 def test_faults_are_counted_by_kind() -> None:

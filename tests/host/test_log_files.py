@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from host import log_files
-from host.log_files import LogFiles
-from host.logs import LogRing
+from host.log import log_files
+from host.log.log_files import LogFiles
+from host.log.ring import LogRing
 
 
 def made(folder: Path, *module_ids: str) -> tuple[LogRing, LogFiles]:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from host.logs import MAX_ENTRY_CHARACTERS, LogRing, level_name
+from host.log.ring import MAX_ENTRY_CHARACTERS, LogRing, level_name
 
 
 def test_entries_have_growing_ids_and_the_wires_fields() -> None:

@@ -10,7 +10,7 @@ import pytest
 from puppet import Caller, running_host
 from test_cli import llamachat, result
 
-from host.new_module import NewModuleError, new_module
+from host.cli.new_module import NewModuleError, new_module
 from host.web.explorer import parse_fragment
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.processes.output import KEPT_LINES, MAX_LINE_BYTES, MAX_LINES_PER_S, OutputLog
 from host.processes.process import STDERR, STDOUT
 

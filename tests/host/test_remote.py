@@ -23,9 +23,9 @@ from puppet import Caller, running_host
 from world import is_alive
 
 from host.app import Host
-from host.logs import LogRing
+from host.cli.remote import RemoteHost, RemoteModule, new_id
+from host.log.ring import LogRing
 from host.processes.supervision import Timing
-from host.remote import RemoteHost, RemoteModule, new_id
 from host.settings import load_settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")

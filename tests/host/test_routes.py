@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from host.routes import Route, RouteTable
+from host.web.routes import Route, RouteTable
 
 
 def table(*paths: str) -> RouteTable:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.home import HOME
 from host.settings import (
     ModuleSettings,
     ServerSettings,
@@ -23,6 +22,7 @@ from host.settings import (
     module_environment,
 )
 from host.settings.files import Machine, merge
+from host.settings.home import HOME
 
 LINUX = Machine("linux", "x64")
 MINIMAL: dict[str, Any] = {"LaunchSettings": {"FilePath": "adapter.py"}}

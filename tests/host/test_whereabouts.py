@@ -13,9 +13,9 @@ import pytest
 from puppet import write_root
 from test_cli import llamachat, result
 
-from host.client import HostError
+from host.cli.client import HostError
+from host.cli.whereabouts import announced, host_url
 from host.store.holder import FILE_NAME, read_holder, remove_holder, write_holder
-from host.whereabouts import announced, host_url
 
 OWN = "http://127.0.0.1:5"
 

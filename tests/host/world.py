@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.processes.supervisor import (
     Hooks,
     ModuleProcessState,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from host.packaging import PackageError, package_module
+from host.cli.packaging import PackageError, package_module
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from chat import ROOT
 from part1_host import Part1Host
 
-from host.packaging import package_module
+from host.cli.packaging import package_module
 
 ADAPTER = "llama_chat_adapter.py"
 

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from host.store.data_dir import make_private_dir, make_private_file
+from host.settings.places import make_private_dir, make_private_file
 
 _log = logging.getLogger(__name__)
 

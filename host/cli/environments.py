@@ -19,9 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from host.home import HOME
 from host.settings import ModuleSettings, ServerSettings, module_python
-from host.store.data_dir import make_private_dir
+from host.settings.home import HOME
+from host.settings.places import make_private_dir
 
 STAMP_FILE = "set-up-for.txt"
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from host.client import HostError
-from host.deployment import load_deployment
-from host.store.data_dir import data_dir, make_private_dir
+from host.cli.client import HostError
+from host.settings.deployment import load_deployment
+from host.settings.places import data_dir, make_private_dir
 from host.store.holder import read_holder, remove_holder, write_holder
 
 _log = logging.getLogger(__name__)

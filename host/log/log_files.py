@@ -15,8 +15,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import cast
 
-from host.logs import LogEntry
-from host.store.data_dir import make_private_dir
+from host.log.ring import LogEntry
+from host.settings.places import make_private_dir
 
 MAX_BYTES = 2 * 2**20
 FILES = 5

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.logs import LogRing
+from host.log.ring import LogRing
 from host.processes.liveness import Sign
 from host.processes.supervision import ModuleProcessState, ModuleStatus, StopLadder, Timing
 from host.processes.supervisor import Supervisor

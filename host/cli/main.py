@@ -15,21 +15,21 @@ from typing import Any
 
 from host import __version__
 from host.app import Host, PortInUse
-from host.ask import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, ask
-from host.client import HostError
-from host.deployment import load_deployment
-from host.doctor import examine, report
-from host.drain import drain
-from host.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
-from host.home import HOME
-from host.logs import LogRing
-from host.new_module import NewModuleError, new_module
-from host.packaging import PackageError, package_module
+from host.cli.ask import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, ask
+from host.cli.client import HostError
+from host.cli.doctor import examine, report
+from host.cli.drain import drain
+from host.cli.environments import SetupFailed, ensure_environments, set_up, set_up_checkout
+from host.cli.new_module import NewModuleError, new_module
+from host.cli.packaging import PackageError, package_module
+from host.cli.remote import ModuleGaveUp, RemoteHost, RemoteModule
+from host.cli.restart import restart
+from host.cli.selftest import selftest
+from host.cli.serve import serve, stop_event
+from host.cli.status import status
+from host.cli.whereabouts import host_url
+from host.log.ring import LogRing
 from host.processes.supervisor import UnknownModule
-from host.remote import ModuleGaveUp, RemoteHost, RemoteModule
-from host.restart import restart
-from host.selftest import selftest
-from host.serve import serve, stop_event
 from host.settings import (
     ModuleSettings,
     Settings,
@@ -37,10 +37,10 @@ from host.settings import (
     module_environment,
     module_python,
 )
+from host.settings.deployment import load_deployment
+from host.settings.home import HOME
 from host.settings.schema import PER_GPU, Instances, store_name
-from host.status import status
 from host.store.protocol import StoreLocked, StoreUnavailable
-from host.whereabouts import host_url
 from host.wire import PROTOCOL
 
 CHAT_MODULE = "LlamaChat"

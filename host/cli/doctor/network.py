@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import psutil
 
-from host.client import HostClient, HostError
-from host.doctor.checks import Check, bad, good
+from host.cli.client import HostClient, HostError
+from host.cli.doctor.checks import Check, bad, good
 from host.settings import ServerSettings
 from host.store.protocol import StoreUnavailable
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from host.home import HOME, is_package
 from host.settings import Settings, load_settings
 from host.settings.files import FILE_NAME
-from host.store.data_dir import default_config_dir, default_data_dir
+from host.settings.home import HOME, is_package
+from host.settings.places import default_config_dir, default_data_dir
 
 
 def load_deployment(

@@ -8,31 +8,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from host.instances.instance import Instance, merged, sighting_of
 from host.store.protocol import StoreUnavailable
 from host.switchboard.memory import MemorySwitchboard
 from host.switchboard.protocol import Sighting, Switchboard
 from host.wakeups import until_set
 from host.wire import Control, Payload
-from host.work.faults import Faults
 
-ALIVE_S = 45.0  # modules poll every 15 s at the latest: three missed polls, and it is gone
 EXCHANGE_S = 1.0  # how often the hosts tell each other which instances they have seen
 
-_LAUNCHED_HERE = "local-"
 _QUESTION = "ask-"
-
-
-def new_launched_id() -> str:
-    """An id for an instance that this host launches."""
-    return _LAUNCHED_HERE + secrets.token_hex(8)
-
-
-def is_launched_here(instance_id: str) -> bool:
-    """Whether an instance is a process that a host launched on its own machine."""
-    return instance_id.startswith(_LAUNCHED_HERE)
 
 
 class ModuleDidNotAnswer(Exception):
@@ -42,41 +29,6 @@ class ModuleDidNotAnswer(Exception):
         super().__init__(
             f"module {module_id} did not answer {command!r} within {timeout_s:g} seconds"
         )
-
-
-@dataclass
-class Instance:
-    """One module process, as it shows itself. `protocol` is 1 for modules of the field's SDK."""
-
-    module_id: str
-    instance_id: str
-    protocol: int
-    first_seen: float = field(default_factory=time.time)
-    last_seen: float = field(default_factory=time.time)
-    status: dict[str, Any] = field(default_factory=dict)
-    status_at: float = 0.0  # when it last said how it is
-    commands_served: int = 0
-    steps: int = 0  # grows with every text, field or end that it reports
-    faults: Faults = field(default_factory=Faults)
-    has_polled: bool = False
-    is_quitting: bool = False
-    is_exclusive_busy: bool = False  # part 1 only: a long command runs, or may turn out to be one
-
-    @property
-    def is_ready(self) -> bool:
-        """Takes commands: it says so itself or, in protocol 1, asks for them."""
-        if self.protocol == 1:
-            return self.has_polled
-        return self.status.get("state") in ("ready", "failed")  # failed: it answers with the reason
-
-    @property
-    def has_failed(self) -> bool:
-        """It cannot work, and answers every command with the reason."""
-        return self.status.get("state") == "failed"
-
-    @property
-    def is_alive(self) -> bool:
-        return time.time() - self.last_seen < ALIVE_S
 
 
 class ModuleRegistry:
@@ -120,7 +72,7 @@ class ModuleRegistry:
         for sighting in self._elsewhere:
             if sighting.module_id.lower() == module_id.lower():
                 here = known.get(sighting.instance_id)
-                known[sighting.instance_id] = _merged(here, sighting)
+                known[sighting.instance_id] = merged(here, sighting)
         return list(known.values())
 
     def is_hopeless(self, instance: Instance) -> bool:
@@ -135,7 +87,7 @@ class ModuleRegistry:
         if instance_id in self._instances:
             return self._instances[instance_id]
         elsewhere = (one for one in self._elsewhere if one.instance_id == instance_id)
-        return next((_merged(None, one) for one in elsewhere), None)
+        return next((merged(None, one) for one in elsewhere), None)
 
     def forget(self, module_id: str, instance_id: str) -> None:
         """The process is gone: so is its mailbox."""
@@ -147,7 +99,7 @@ class ModuleRegistry:
     async def refresh(self) -> None:
         """Tell the other hosts who is here, and hear who is there. May raise StoreUnavailable."""
         self._has_news.clear()
-        alive = [_sighting(one) for one in self._instances.values() if one.is_alive]
+        alive = [sighting_of(one) for one in self._instances.values() if one.is_alive]
         self._elsewhere = await self._switchboard.exchange(alive)
 
     async def run(self) -> None:
@@ -223,33 +175,3 @@ class ModuleRegistry:
     async def close(self) -> None:
         """Release every waiting poll."""
         await self._switchboard.close()
-
-
-def _sighting(instance: Instance) -> Sighting:
-    return Sighting(
-        module_id=instance.module_id,
-        instance_id=instance.instance_id,
-        protocol=instance.protocol,
-        first_seen=instance.first_seen,
-        last_seen=instance.last_seen,
-        status=instance.status,
-        status_at=instance.status_at,
-        commands_served=instance.commands_served,
-        has_polled=instance.has_polled,
-    )
-
-
-def _merged(here: Instance | None, there: Sighting) -> Instance:
-    """What this host and another know of an instance that both have seen."""
-    if here is None:
-        return Instance(**vars(there))
-    newer = here if here.status_at >= there.status_at else there
-    return replace(
-        here,
-        first_seen=min(here.first_seen, there.first_seen),
-        last_seen=max(here.last_seen, there.last_seen),
-        status=newer.status,
-        status_at=newer.status_at,
-        commands_served=here.commands_served + there.commands_served,
-        has_polled=here.has_polled or there.has_polled,
-    )

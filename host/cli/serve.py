@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 from host import __version__
 from host.app import Host, serve_until
-from host.log_files import LogFiles
-from host.logs import LogRing
+from host.cli.whereabouts import announced
+from host.log.log_files import LogFiles
+from host.log.ring import LogRing
 from host.processes.priority import let_models_compute
 from host.settings import ModuleSettings, Settings
-from host.store.data_dir import data_dir
-from host.whereabouts import announced
+from host.settings.places import data_dir
 
 CHAT_ROUTE = "text/chat"
 

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import aiohttp
 
-from host.client import HostClient, HostError
+from host.cli.client import HostClient, HostError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from host.client import HostClient
+from host.cli.client import HostClient
 
 
 async def restart(url: str, module_id: str, token: str | None = None) -> int:

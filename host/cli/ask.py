@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import Any, TextIO
 
-from host.client import HostClient, HostError
+from host.cli.client import HostClient, HostError
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it

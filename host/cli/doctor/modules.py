@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from host.client import HostError
-from host.doctor.checks import Check, bad, good
+from host.cli.client import HostError
+from host.cli.doctor.checks import Check, bad, good
+from host.cli.status import module_statuses
 from host.processes.exits import describe_exit, free_memory_bytes
 from host.processes.process import LaunchError, LaunchSpec, launch_process
 from host.settings import ModuleSettings, ServerSettings, module_environment, module_python
-from host.status import module_statuses
 
 PROGRAM_LIMIT_S = 240.0  # a proof of the build may take minutes on a slow machine
 

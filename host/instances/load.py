@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from host.commands import Command, State
-from host.modules import Instance, ModuleRegistry
+from host.instances.instance import Instance
+from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore, QueueStats
 
 KEEP_S = 0.5

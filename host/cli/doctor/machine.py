@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from host.doctor.checks import Check, bad, good
+from host.cli.doctor.checks import Check, bad, good
 
 OLDEST_PYTHON = (3, 10)
 LEAST_MEMORY_BYTES = 256 * 2**20

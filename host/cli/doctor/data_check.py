@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from host.doctor.checks import Check, bad, good
-from host.doctor.machine import existing
-from host.doctor.network import Answers
+from host.cli.doctor.checks import Check, bad, good
+from host.cli.doctor.machine import existing
+from host.cli.doctor.network import Answers
 from host.store.data_dir import LOCK_NAME
 from host.store.holder import read_holder
 

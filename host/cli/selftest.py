@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from host.environments import ensure_environments
+from host.cli.environments import ensure_environments
 from host.processes.supervisor import UnknownModule
 from host.settings import ModuleSettings, Settings, launch_command, module_environment
 from host.settings.files import FILE_NAME

@@ -15,7 +15,7 @@ from typing import Any
 
 import json5
 
-from host.home import HOME
+from host.settings.home import HOME
 
 SETTINGS_FILE = "modulesettings.json"
 LEFT_OUT_FOLDERS = frozenset(("models", "sdk", "tests"))

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from host.doctor.checks import Check, bad
-from host.doctor.data_check import check_data
-from host.doctor.machine import check_disk, check_memory, check_python
-from host.doctor.modules import PROGRAM_LIMIT_S, check_module, check_running
-from host.doctor.network import Answers, answers, asked_once, check_port, check_redis
-from host.doctor.settings_check import LoadSettings, read_settings
+from host.cli.doctor.checks import Check, bad
+from host.cli.doctor.data_check import check_data
+from host.cli.doctor.machine import check_disk, check_memory, check_python
+from host.cli.doctor.modules import PROGRAM_LIMIT_S, check_module, check_running
+from host.cli.doctor.network import Answers, answers, asked_once, check_port, check_redis
+from host.cli.doctor.settings_check import LoadSettings, read_settings
 from host.settings import ServerSettings
-from host.store.data_dir import data_dir
+from host.settings.places import data_dir
 from host.store.holder import read_holder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from host.client import HostClient
+from host.cli.client import HostClient
 
 
 async def status(url: str) -> int:

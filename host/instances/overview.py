@@ -6,7 +6,9 @@ import platform
 from datetime import datetime, timezone
 from typing import Any
 
-from host.modules import Instance, ModuleRegistry, is_launched_here
+from host.instances.instance import Instance
+from host.instances.registry import ModuleRegistry
+from host.processes.launched_id import is_launched_here
 from host.processes.supervision import ModuleProcessState, ModuleStatus
 from host.processes.supervisor import Supervisor
 from host.settings import Settings

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from host.doctor.checks import Check, bad, good
+from host.cli.doctor.checks import Check, bad, good
 from host.settings import Settings, SettingsError
 
 LoadSettings = Callable[[Path | None], Settings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
-from host.doctor.checks import Check
+from host.cli.doctor.checks import Check
 
 
 async def report(checks: AsyncIterator[Check], is_json: bool) -> int:

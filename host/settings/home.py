@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
+HOME = Path(__file__).resolve().parent.parent.parent
 """The root of a checkout, or the import package `llamachat` of an installation."""
 
 

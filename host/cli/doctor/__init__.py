@@ -4,9 +4,9 @@ Start at `examine` (examination.py). The host looks at what is its own; a module
 (`InstallOptions.Doctor`) looks at what only the module knows.
 """
 
-from host.doctor.checks import Check
-from host.doctor.examination import examine
-from host.doctor.report import report
-from host.doctor.settings_check import LoadSettings
+from host.cli.doctor.checks import Check
+from host.cli.doctor.examination import examine
+from host.cli.doctor.report import report
+from host.cli.doctor.settings_check import LoadSettings
 
 __all__ = ["Check", "LoadSettings", "examine", "report"]

@@ -1,0 +1,1 @@
+"""What a person types: the command `llamachat` and its subcommands."""

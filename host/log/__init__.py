@@ -1,0 +1,1 @@
+"""What is logged: in memory for the dashboard, and in files."""
