@@ -23,7 +23,7 @@ from host.processes.supervisor import Supervisor
 from host.settings import LaunchSettings, ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
-from host.web.clients import ClientApi, Reception
+from host.web.clients import ClientApi
 from host.web.errors import answering
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
@@ -36,6 +36,8 @@ from host.web.routes import QueueLimits, Route, RouteTable
 from host.web.stats import HostStats, add_stats_routes
 from host.work.desk import WorkDesk
 from host.work.draining import Draining
+from host.work.follow import Follow
+from host.work.intake import Intake, Reception
 from host.work.leases import LeaseTerms
 from host.work.sweeper import Sweeper
 
@@ -190,15 +192,17 @@ class Host:
         ModuleApi(
             self.desk, self.registry, self.log, self._overview.launched, self._seen, door
         ).add_routes(app)
-        add_event_routes(app, self.store, load)
-        reception = Reception(
-            routes=self._routes(),
-            module_ids=self._overview.module_ids(),
-            unavailable=self._overview.unavailable,
-            closed=self.draining.refusal,
-            clients=Clients(self.server.trusted_proxies),
-        )
-        ClientApi(self.store, self.registry, load, reception).add_routes(app)
+        follow = Follow(self.store, load)
+        add_event_routes(app, follow)
+        reception = Reception(self._overview.unavailable, self.draining.refusal)
+        ClientApi(
+            Intake(self.store, self.registry, load, reception),
+            follow,
+            self.desk.endings,
+            self._routes(),
+            self._overview.module_ids(),
+            Clients(self.server.trusted_proxies),
+        ).add_routes(app)
         return app
 
     def _modules_by_queue(self) -> dict[str, str]:

@@ -15,10 +15,13 @@ from host.commands import IllegalMove, StaleAttempt, UnknownCommand
 from host.instances.registry import ModuleDidNotAnswer
 from host.store.protocol import StoreUnavailable
 from host.web.replies import STARTED_AT, json_reply
+from host.work.follow import NoAnswer
+from host.work.intake import HostCloses, NotAccepted, TooManyWait
 
 _log = logging.getLogger(__name__)
 
 STORE_BACK_S = 2.0  # a store that restarts is there again after about this long
+SUCCESSOR_S = 5.0  # when to ask again a host that is about to end: its successor may be there
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,7 +61,7 @@ def _status_of(error: Exception) -> int:
         return 404
     if isinstance(error, (StaleAttempt, IllegalMove)):
         return 409
-    return 504 if isinstance(error, ModuleDidNotAnswer) else 500
+    return 504 if isinstance(error, (ModuleDidNotAnswer, NoAnswer)) else 500
 
 
 def _refusal(error: Exception, request: web.Request) -> RequestRefused:
@@ -73,6 +76,8 @@ def _refusal(error: Exception, request: web.Request) -> RequestRefused:
         )
     if isinstance(error, web.HTTPException):
         return RequestRefused(error.status, f"{request.method} {request.path}: {error.reason}")
+    if isinstance(error, NotAccepted):
+        return _not_accepted(error)
     if isinstance(error, StoreUnavailable):
         return try_later(503, f"the store is not available now: {error}", STORE_BACK_S, 0)
     status = _status_of(error)
@@ -80,6 +85,14 @@ def _refusal(error: Exception, request: web.Request) -> RequestRefused:
         _log.error("%s %s failed", request.method, request.path, exc_info=error)
         return RequestRefused(500, f"the host failed: {type(error).__name__}: {error}")
     return RequestRefused(status, str(error))
+
+
+def _not_accepted(error: NotAccepted) -> RequestRefused:
+    if isinstance(error, TooManyWait):
+        return try_later(429, str(error), error.wait_s, error.longest_run_s)
+    if isinstance(error, HostCloses):
+        return try_later(503, str(error), None, SUCCESSOR_S)
+    return RequestRefused(503, str(error))
 
 
 def answering(check: Callable[[web.Request], None]) -> Middleware:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from host import __version__
 from host.log.ring import LogRing
-from host.web.errors import bad_field
+from host.web.fields import whole_number
 from host.web.replies import json_reply
 from host.wire import PROTOCOL
 from host.work.draining import Draining
 
-LOG_COUNT_LIMIT = 1000
+LOG_COUNT, LOG_COUNT_LIMIT = 10, 1000
 
 
 def add_operator_routes(
@@ -36,8 +35,11 @@ def add_operator_routes(
         return json_reply(request, {"success": True, "statuses": statuses()})
 
     async def log_list(request: web.Request) -> web.StreamResponse:
-        last_id, count = _number(request, "last_id", 0), _number(request, "count", 10)
-        found = log.list(last_id, min(count, LOG_COUNT_LIMIT), request.query.get("category"))
+        query = request.query
+        last_id = whole_number("last_id", query.get("last_id")) or 0
+        count = whole_number("count", query.get("count"))
+        count = LOG_COUNT if count is None else min(count, LOG_COUNT_LIMIT)
+        found = log.list(last_id, count, query.get("category"))
         entries = [entry.as_dict() for entry in found]
         return json_reply(request, {"success": True, "entries": entries})
 
@@ -45,11 +47,3 @@ def add_operator_routes(
     app.router.add_get("/v1/server/status/ping", ping)
     app.router.add_get("/v1/module/list/status", modules)
     app.router.add_get("/v1/log/list", log_list)
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    with suppress(ValueError):
-        if (number := int(text)) >= 0:
-            return number
-    raise bad_field(name, "a whole number, 0 or more", repr(text[:80]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import formatdate
 from functools import lru_cache
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from host.channels import REASONING, TOOL_CALLS, Output, parts_of
 from host.commands import Command, State
-from host.instances.load import RUNS, Place
+from host.work.follow import Look
 
 STARTED_AT = web.RequestKey("started_at", float)
 
@@ -83,13 +83,20 @@ class Seen(NamedTuple):
     def is_nothing(self) -> bool:
         return self.offset is None and self.sequence is None
 
+    def is_behind(self, output: Output) -> bool:
+        """Whether there is anything that the reader has not got."""
+        return (self.offset is not None and len(output.reply) > self.offset) or (
+            self.sequence is not None and output.length > self.sequence
+        )
 
-def status_body(command: Command, place: Place = RUNS, seen: Seen = Seen()) -> dict[str, Any]:  # noqa: B008  it is frozen
+
+def status_body(look: Look, seen: Seen = Seen()) -> dict[str, Any]:  # noqa: B008  it is frozen
     """The status of a command, as a poll gets it.
 
     A reader that says what it has `seen` gets what is new; others everything, and to those `reply`
     is always a string. A failed command has `success` false and keeps its partial output.
     """
+    command, place = look.command, look.place
     body: dict[str, Any] = {
         "success": True,
         **command.fields,
@@ -148,8 +155,9 @@ def _failed_attempt(attempt: dict[str, Any]) -> dict[str, Any]:
     return {**times, "error": attempt.get("error", "")}
 
 
-def start_body(command: Command, place: Place) -> dict[str, Any]:
+def start_body(look: Look, warnings: Sequence[str]) -> dict[str, Any]:
     """The answer to a start: the id to poll with, before a word of the reply exists."""
-    running = command.state is not State.QUEUED
-    where = "is running" if running else f"waits in the queue, place {place.position},"
-    return {**status_body(command, place), "message": f"Command {where} in the background"}
+    running = look.command.state is not State.QUEUED
+    where = "is running" if running else f"waits in the queue, place {look.place.position},"
+    body = {**status_body(look), "message": f"Command {where} in the background"}
+    return {**body, "warnings": warnings} if warnings else body

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from host.settings import RouteParameter
+from host.web.errors import RequestRefused
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,41 @@ class Route:
 
 class RouteTable:
     """Paths are matched in lower case: exact first, then the longest prefix that ends at a
-    segment border; what is left of the path goes to the module as segments."""
+    segment border; what is left of the path goes to the module as segments. A path may have
+    several methods, each with its own route."""
 
     def __init__(self) -> None:
-        self._by_path: dict[str, Route] = {}
+        self._by_path: dict[str, dict[str, Route]] = {}
 
     def add(self, route: Route) -> None:
-        self._by_path[_normal(route.path)] = route
+        self._by_path.setdefault(_normal(route.path), {})[route.method] = route
 
-    def find(self, path: str) -> tuple[Route, list[str]] | None:
-        """The route for a path below /v1/, and the segments beyond it."""
+    def at(self, path: str, method: str) -> tuple[Route, list[str]]:
+        """The route for a path below /v1/, and the segments beyond it.
+
+        Raises RequestRefused: 404, and 405 for a path that has other methods only.
+        """
+        found = self.find(path)
+        if found is None:
+            known = ", ".join(f"/v1/{one}" for one in self.paths()) or "none"
+            raise RequestRefused(404, f"no module serves /v1/{path}; routes served: {known}")
+        by_method, segments = found
+        if method not in by_method:
+            allowed = ", ".join(sorted(by_method))
+            error = f"/v1/{path}: expected {allowed}, got {method}"
+            raise RequestRefused(405, error, Allow=allowed)
+        return by_method[method], segments
+
+    def find(self, path: str) -> tuple[dict[str, Route], list[str]] | None:
+        """The routes of a path by their methods, and the segments beyond it."""
         exact = self._by_path.get(path)
         if exact is not None:
             return exact, []
         segments = [segment for segment in path.split("/") if segment]
         for length in range(len(segments), 0, -1):
-            route = self._by_path.get("/".join(segments[:length]).lower())
-            if route is not None:
-                return route, segments[length:]
+            routes = self._by_path.get("/".join(segments[:length]).lower())
+            if routes is not None:
+                return routes, segments[length:]
         return None
 
     def paths(self) -> list[str]:

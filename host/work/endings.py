@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from host.commands import Command, CommandError, Outcome, State
+from host.commands import CancelAnswer, Command, CommandError, Outcome, State
 from host.instances.instance import Instance
 from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore
@@ -33,6 +33,19 @@ class Endings:
         self._store = store
         self._registry = registry
         self._missing: dict[str, frozenset[str]] = {}  # instance id -> attempts it did not know of
+
+    async def cancel(self, command_id: str) -> CancelAnswer:
+        """Stop a command: at once while it waits, by its module while it runs."""
+        answer = await self._store.cancel(command_id)
+        if answer is CancelAnswer.REQUESTED:
+            command = await self._store.read(command_id)
+            if command is not None:
+                await self._registry.post_cancel(command.worker, command_id)
+        return answer
+
+    async def delete(self, command_id: str) -> bool:
+        """Forget an ended command and its texts for good; False for one that has not ended."""
+        return await self._store.delete(command_id)
 
     async def worker_gone(self, instance_id: str, error: str) -> None:
         """End what a worker ran, with its partial text; what had shown none starts again."""

@@ -92,7 +92,7 @@ class Reader:
         at = self.at
         async for line in response.content:
             if line.startswith(b"id: "):
-                at = int(line[4:])
+                at = int(line[4:].rstrip().removesuffix(b"-done"))
             elif line.startswith(b"data: "):
                 status = json.loads(line[6:])
                 if "pieces" not in status:  # the reply alone

@@ -19,7 +19,8 @@ async def read_events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
     async for raw in response.content:
         line = raw.decode().rstrip("\n")
         if not line and fields:
-            yield int(fields["id"]), fields["event"], json.loads(fields["data"])
+            event_id = int(fields["id"].removesuffix("-done"))
+            yield event_id, fields["event"], json.loads(fields["data"])
             fields = {}
         elif line and not line.startswith(":"):
             key, _, value = line.partition(": ")
@@ -85,3 +86,20 @@ async def test_a_bad_offset_is_refused(puppet: Puppet, client: Caller) -> None:
     path = f"/v1/commands/{command_id}/events"
     status, reply = await client.call("GET", path, headers={"Last-Event-ID": "x"})
     assert status == 400 and "Last-Event-ID" in reply["error"]
+
+
+async def test_a_reader_that_has_the_end_is_told_to_come_back_no_more(
+    puppet: Puppet, client: Caller
+) -> None:
+    command_id = await client.tell()
+    work = await puppet.take()
+    await puppet.progress(work, 0, "whole")
+    url = f"{client.url}/v1/commands/{command_id}/events"
+    async with client.session.get(url, headers={"Last-Event-ID": "5-done"}) as response:
+        assert response.status == 200  # it has not ended: whoever says so is heard all the same
+    await puppet.finish(work, 5, "")
+    async with client.session.get(url, headers={"Last-Event-ID": "5"}) as response:
+        last = (await response.text()).strip().split("\n\n")[-1].split("\n")
+    assert last[:2] == ["id: 5-done", "event: done"]
+    async with client.session.get(url, headers={"Last-Event-ID": "5-done"}) as response:
+        assert response.status == 204

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from host.web.errors import RequestRefused
 from host.web.routes import Route, RouteTable
 
 
@@ -28,9 +29,21 @@ def table(*paths: str) -> RouteTable:
 def test_the_longest_prefix_wins(asked: str, command: str, segments: list[str]) -> None:
     found = table("vision", "/vision/detect/").find(asked)
     assert found is not None and found[1] == segments
-    assert found[0].command.strip("/") == command
+    assert found[0]["POST"].command.strip("/") == command
 
 
 @pytest.mark.parametrize("asked", ["", "/", "visio", "visions", "other/vision"])
 def test_half_a_segment_is_no_match(asked: str) -> None:
     assert table("vision").find(asked) is None
+
+
+def test_a_path_has_a_route_for_each_of_its_methods() -> None:
+    made = table("vision")
+    made.add(Route("N", "n_queue", "/Vision", "GET", "look"))
+    assert made.paths() == ["vision"]
+    assert made.at("vision/cats", "GET")[0].module_id == "N"
+    assert made.at("vision", "POST")[0].module_id == "M"
+    with pytest.raises(RequestRefused) as refused:
+        made.at("vision", "DELETE")
+    assert refused.value.status == 405 and refused.value.headers == {"Allow": "GET, POST"}
+    assert refused.value.error == "/v1/vision: expected GET, POST, got DELETE"

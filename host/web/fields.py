@@ -1,0 +1,29 @@
+"""Numbers in queries, headers and forms: read, or refused by name."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from host.web.errors import bad_field
+
+_SHOWN_CHARS = 80
+
+
+def whole_number(name: str, text: str | None) -> int | None:
+    """A whole number from 0 on; None where nothing came. Raises RequestRefused."""
+    if not text:
+        return None
+    with suppress(ValueError):
+        if (number := int(text)) >= 0:
+            return number
+    raise bad_field(name, "a whole number, 0 or more", repr(text[:_SHOWN_CHARS]))
+
+
+def seconds(name: str, text: str | None, limit_s: float) -> float | None:
+    """Seconds from 0 to `limit_s`; None where nothing came. Raises RequestRefused."""
+    if not text:
+        return None
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) <= limit_s:
+            return number
+    raise bad_field(name, f"seconds from 0 to {limit_s:g}", repr(text[:_SHOWN_CHARS]))

@@ -1,0 +1,84 @@
+"""A command is accepted, from whoever speaks whatever protocol.
+
+Invariant: a command that is refused was never there, and the error says why in plain words; which
+status, header or envelope that becomes is the business of the room that speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from host.commands import Command, NewCommand
+from host.instances.load import LoadWatch
+from host.instances.registry import ModuleRegistry
+from host.store.protocol import CommandStore, QueueFull
+
+
+class NotAccepted(Exception):
+    """A command that is not taken now; the message says why."""
+
+
+class HostCloses(NotAccepted):
+    """This host is about to end: its successor may be there in a moment."""
+
+
+class NobodyServes(NotAccepted):
+    """No process of the module will come for the command."""
+
+
+class TooManyWait(NotAccepted):
+    """The module's queue is full. A place will be free in about `wait_s` seconds; None where
+    nothing is known, and what runs has run for `longest_run_s`."""
+
+    def __init__(self, reason: str, wait_s: float | None, longest_run_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s, self.longest_run_s = wait_s, longest_run_s
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What decides whether anything is taken.
+
+    `unavailable(module_id)` says why a module cannot take commands, or None; `closed(is_long)` why
+    this host takes none any more, or None.
+    """
+
+    unavailable: Callable[[str], str | None]
+    closed: Callable[[bool], str | None]
+
+
+class Intake:
+    """The one place where a command begins."""
+
+    def __init__(
+        self, store: CommandStore, registry: ModuleRegistry, load: LoadWatch, reception: Reception
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._load = load
+        self._reception = reception
+
+    async def accept(self, new: NewCommand) -> Command:
+        """Queue a command. Raises NotAccepted, StoreUnavailable."""
+        if not new.is_long:
+            new = replace(new, is_long=self._registry.is_long(new.queue, new.name) or new.is_long)
+        reason = self._reception.closed(bool(new.is_long))
+        if reason is not None:
+            raise HostCloses(reason)
+        if self._reception.unavailable(new.module_id) is not None:
+            await self._registry.refresh()  # another host may have seen an instance since
+            reason = self._reception.unavailable(new.module_id)
+        if reason is not None:
+            raise NobodyServes(reason)
+        try:
+            return await self._store.create(new)
+        except QueueFull as error:
+            raise await self._too_many(new, error) from None
+
+    async def _too_many(self, new: NewCommand, error: QueueFull) -> TooManyWait:
+        load = await self._load.of(new.queue)
+        wait_s = load.wait_s(1)  # a place frees when the first of them starts
+        when = "" if wait_s is None else f"; a place will be free in about {max(wait_s, 1):.0f} s"
+        reason = f"module {new.module_id} has {error.length} commands waiting, and takes no more"
+        return TooManyWait(reason + when, wait_s, load.longest_run_s)
