@@ -28,16 +28,16 @@ from host.web.errors import answering
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
-from host.web.identity import Clients, Door
+from host.web.identity import Access, Clients
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
 from host.web.restarts import add_restart_routes
 from host.web.routes import QueueLimits, Route, RouteTable
 from host.web.stats import HostStats, add_stats_routes
-from host.work.desk import WorkDesk
+from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
 from host.work.follow import Follow
-from host.work.intake import Intake, Reception
+from host.work.intake import Intake
 from host.work.leases import LeaseTerms
 from host.work.sweeper import Sweeper
 
@@ -77,9 +77,11 @@ class Host:
         own_store, own_switchboard = open_backend(settings.server)
         self.store: CommandStore = store or own_store
         self.registry = ModuleRegistry(switchboard or own_switchboard)
-        self.desk = WorkDesk(self.store, self.registry, leases or LeaseTerms())
-        self.draining = Draining(self.store, self.desk.claims, self._running, self.log)
-        self.sweeper = Sweeper(self.store, self.registry, self.desk, self._abandoned, self.log)
+        self.dispatcher = Dispatcher(self.store, self.registry, leases or LeaseTerms())
+        self.draining = Draining(self.store, self.dispatcher.claims, self._running, self.log)
+        self.sweeper = Sweeper(
+            self.store, self.registry, self.dispatcher, self._abandoned, self.log
+        )
         self._is_stopping = False
         self.supervisor: Supervisor
         self._overview: ModuleOverview
@@ -119,15 +121,15 @@ class Host:
             return
         workers = [one for one in await self.store.workers() if is_launched_here(one)]
         queues = {module.queue for module in self._settings.modules}
-        await self.desk.endings.host_restarted(workers, queues)
+        await self.dispatcher.endings.host_restarted(workers, queues)
 
     async def stop(self) -> None:
         """Stop the modules, end every waiting request, close the store."""
         self._is_stopping = True
-        self.desk.claims.close()
+        self.dispatcher.claims.close()
         await self.supervisor.stop_all()
         await self.draining.close()
-        await self.desk.close()
+        await self.dispatcher.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -142,7 +144,7 @@ class Host:
             queues = {module.queue for module in self._settings.modules}
             return sum([(await self.store.stats(queue)).running for queue in queues])
         held = [len(await self.store.running(worker)) for worker in self._overview.all_launched()]
-        return max(sum(held), self.desk.mirrors)
+        return max(sum(held), self.dispatcher.mirrors)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.server.host else socket.AF_INET
@@ -181,24 +183,29 @@ class Host:
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
         load = LoadWatch(self.store, self.registry, self._modules_by_queue())
-        door = Door(self.server.module_token)
+        access = Access(self.server.module_token)
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining
         )
         add_operator_routes(app, self.log, self._overview.statuses, self.draining)
-        add_stats_routes(app, stats, self.draining, door)
-        add_restart_routes(app, self.supervisor, door)
+        add_stats_routes(app, stats, self.draining, access)
+        add_restart_routes(app, self.supervisor, access)
         add_explorer_routes(app, self._pages)
         ModuleApi(
-            self.desk, self.registry, self.log, self._overview.launched, self._seen, door
+            self.dispatcher, self.registry, self.log, self._overview.launched, self._seen, access
         ).add_routes(app)
         follow = Follow(self.store, load)
         add_event_routes(app, follow)
-        reception = Reception(self._overview.unavailable, self.draining.refusal)
         ClientApi(
-            Intake(self.store, self.registry, load, reception),
+            Intake(
+                self.store,
+                self.registry,
+                load,
+                unavailable=self._overview.unavailable,
+                closed=self.draining.refusal,
+            ),
             follow,
-            self.desk.endings,
+            self.dispatcher.endings,
             self._routes(),
             self._overview.module_ids(),
             Clients(self.server.trusted_proxies),
@@ -248,7 +255,7 @@ class Host:
 
     async def _instance_gone(self, module_id: str, instance_id: str, reason: str) -> None:
         try:
-            await self.desk.instance_gone(module_id, instance_id, reason)
+            await self.dispatcher.instance_gone(module_id, instance_id, reason)
         except StoreUnavailable as error:  # its lease runs out: the sweep does it later
             self.log.add(f"what {instance_id} ran is not ended yet: {error}", category="host")
 

@@ -137,7 +137,6 @@ class ServerSettings(_Section):
         default=1024, alias="StoreMaxMB"
     )
     durability: Literal["process", "power"] = "process"
-    log_level: Literal["trace", "debug", "information", "warning", "error"] = "information"
 
     @property
     def url(self) -> str:

@@ -52,12 +52,6 @@ class QueueStats:
     mean_run_s: float | None = None
     ended_per_s: float = 0.0
 
-    def expected_wait_s(self, position: int) -> float | None:
-        """How long the command at that place (1 = next) will wait; None while nothing is known."""
-        if self.mean_run_s is None or position <= 0:
-            return None if position > 0 else 0.0
-        return position * self.mean_run_s / max(1, self.running)
-
 
 class Overdue(NamedTuple):
     """A command over its limit, and by how many seconds, by the clock that counts the limit."""

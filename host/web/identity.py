@@ -50,7 +50,7 @@ class Clients:
         return any(own in network for network in self._trusted)
 
 
-class Door:
+class Access:
     """Lets modules and operators in: from this machine, or with `Server.ModuleToken`."""
 
     def __init__(self, token: str | None) -> None:

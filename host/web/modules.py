@@ -17,10 +17,10 @@ from host.instances.registry import ModuleRegistry
 from host.log.ring import LogRing
 from host.web.bodies import read_payload
 from host.web.errors import RequestRefused, bad_field
-from host.web.identity import Door
+from host.web.identity import Access
 from host.web.replies import json_reply
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
-from host.work.desk import WorkDesk
+from host.work.dispatch import Dispatcher
 
 
 class ModuleApi:
@@ -31,19 +31,19 @@ class ModuleApi:
 
     def __init__(
         self,
-        desk: WorkDesk,
+        dispatcher: Dispatcher,
         registry: ModuleRegistry,
         log: LogRing,
         launched: Callable[[str], str | None],
         on_seen: Callable[[Instance], None],
-        door: Door,
+        access: Access,
     ) -> None:
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._registry = registry
         self._log = log
         self._launched = launched
         self._on_seen = on_seen
-        self._door = door
+        self._access = access
 
     def add_routes(self, app: web.Application) -> None:
         """Register every path; the ones with a slash at the end are the field's spelling."""
@@ -56,7 +56,7 @@ class ModuleApi:
             ("POST", "/v1/log", self.log),
             ("POST", "/v1/log/", self.log),
         ):
-            app.router.add_route(method, path, self._door.guards(handler))
+            app.router.add_route(method, path, self._access.guards(handler))
 
     def _unusable(self, instance: Instance, kind: str, refused: RequestRefused) -> None:
         """An instance has sent nonsense: said in the log, and shown with the module."""
@@ -74,13 +74,13 @@ class ModuleApi:
         instance = self._instance(request, request.query.get("moduleId", queue))
         instance.has_polled = True
         self._on_seen(instance)
-        await self._desk.alive(instance)
-        take = self._desk.claim if instance.protocol >= 2 else self._desk.poll
+        await self._dispatcher.alive(instance)
+        take = self._dispatcher.claim if instance.protocol >= 2 else self._dispatcher.poll
         work = await take(queue, instance, _wait_s(request))
         if work is None:
             return web.Response(status=204)
         if request.transport is None or request.transport.is_closing():
-            await self._desk.give_back(work)
+            await self._dispatcher.give_back(work)
         return json_reply(request, {**work})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -102,7 +102,7 @@ class ModuleApi:
     ) -> None:
         attempt = request.query.get("attempt")
         try:
-            await self._desk.answer(instance, request.match_info["reqid"], attempt, body)
+            await self._dispatcher.answer(instance, request.match_info["reqid"], attempt, body)
         except UnknownCommand as error:
             raise RequestRefused(400, str(error)) from None
         except StaleAttempt as error:
@@ -117,16 +117,16 @@ class ModuleApi:
             self._unusable(instance, "progress", refused)
             raise
         instance.faults.fine("progress")
-        await self._desk.alive(instance)
-        items = (self._desk.progress(instance, item) for item in progress.commands)
+        await self._dispatcher.alive(instance)
+        items = (self._dispatcher.progress(instance, item) for item in progress.commands)
         replies = await asyncio.gather(*items)  # one transaction for all
-        cancel = await self._desk.to_cancel(instance)
+        cancel = await self._dispatcher.to_cancel(instance)
         return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
 
     async def control(self, request: web.Request) -> web.StreamResponse:
         """What the instance is told: kept apart from work, so that full slots never delay it."""
         instance = self._instance(request, request.match_info["module_id"])
-        await self._desk.alive(instance)
+        await self._dispatcher.alive(instance)
         await self._registry.wait_for_mail(instance, _wait_s(request))
         mail = await self._registry.take_mail(instance)
         return json_reply(request, {"controls": mail}) if mail else web.Response(status=204)
@@ -143,12 +143,12 @@ class ModuleApi:
         instance.faults.fine("status")
         self._registry.tells(instance, status)
         self._on_seen(instance)
-        await self._desk.alive(instance)
+        await self._dispatcher.alive(instance)
         if instance.protocol >= 2 and isinstance(instance.status.get("commands"), list):
-            await self._desk.endings.reconcile(instance, instance.status["commands"])
+            await self._dispatcher.endings.reconcile(instance, instance.status["commands"])
         if instance.protocol >= 2 and status.get("state") == "stopped":  # its last word
             reason = str(status.get("error") or "it has ended")
-            await self._desk.instance_gone(instance.module_id, instance.instance_id, reason)
+            await self._dispatcher.instance_gone(instance.module_id, instance.instance_id, reason)
         return json_reply(request, {"success": True})
 
     async def log(self, request: web.Request) -> web.StreamResponse:

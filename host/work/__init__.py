@@ -1,1 +1,1 @@
-"""The work desk: claims, answers, leases, limits, and what becomes of commands."""
+"""The work dispatcher: claims, answers, leases, limits, and what becomes of commands."""

@@ -7,7 +7,7 @@ status, header or envelope that becomes is the business of the room that speaks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from host.commands import Command, NewCommand
 from host.instances.load import LoadWatch
@@ -36,39 +36,38 @@ class TooManyWait(NotAccepted):
         self.wait_s, self.longest_run_s = wait_s, longest_run_s
 
 
-@dataclass(frozen=True)
-class Reception:
-    """What decides whether anything is taken.
+class Intake:
+    """The one place where a command begins.
 
     `unavailable(module_id)` says why a module cannot take commands, or None; `closed(is_long)` why
     this host takes none any more, or None.
     """
 
-    unavailable: Callable[[str], str | None]
-    closed: Callable[[bool], str | None]
-
-
-class Intake:
-    """The one place where a command begins."""
-
     def __init__(
-        self, store: CommandStore, registry: ModuleRegistry, load: LoadWatch, reception: Reception
+        self,
+        store: CommandStore,
+        registry: ModuleRegistry,
+        load: LoadWatch,
+        *,
+        unavailable: Callable[[str], str | None],
+        closed: Callable[[bool], str | None],
     ) -> None:
         self._store = store
         self._registry = registry
         self._load = load
-        self._reception = reception
+        self._unavailable = unavailable
+        self._closed = closed
 
     async def accept(self, new: NewCommand) -> Command:
         """Queue a command. Raises NotAccepted, StoreUnavailable."""
         if not new.is_long:
             new = replace(new, is_long=self._registry.is_long(new.queue, new.name) or new.is_long)
-        reason = self._reception.closed(bool(new.is_long))
+        reason = self._closed(bool(new.is_long))
         if reason is not None:
             raise HostCloses(reason)
-        if self._reception.unavailable(new.module_id) is not None:
+        if self._unavailable(new.module_id) is not None:
             await self._registry.refresh()  # another host may have seen an instance since
-            reason = self._reception.unavailable(new.module_id)
+            reason = self._unavailable(new.module_id)
         if reason is not None:
             raise NobodyServes(reason)
         try:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from host.instances.registry import ModuleRegistry
 from host.log.ring import LogRing
 from host.store.protocol import CommandStore, StoreUnavailable
-from host.work.desk import WorkDesk
+from host.work.dispatch import Dispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ class Sweeper:
         self,
         store: CommandStore,
         registry: ModuleRegistry,
-        desk: WorkDesk,
+        dispatcher: Dispatcher,
         abandoned: Callable[[], dict[str, str]],
         log: LogRing,
     ) -> None:
         self._store = store
         self._registry = registry
-        self._endings, self._leases = desk.endings, desk.leases
+        self._endings, self._leases = dispatcher.endings, dispatcher.leases
         self._abandoned = abandoned
         self._log = log
         self._is_away = False

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from host.web.errors import RequestRefused
-from host.web.identity import Clients, Door
+from host.web.identity import Access, Clients
 
 TOKEN = "a long secret"
 
@@ -52,8 +52,8 @@ def test_behind_a_trusted_proxy_it_is_the_last_hop_that_is_none(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_modules_on_this_machine_need_no_token(address: str) -> None:
-    Door(None).check(request_from(address))
-    Door(TOKEN).check(request_from(address))
+    Access(None).check(request_from(address))
+    Access(TOKEN).check(request_from(address))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_others_are_refused_in_plain_words(
     token: str | None, request_: web.Request, status: int
 ) -> None:
     with pytest.raises(RequestRefused) as refused:
-        Door(token).check(request_)
+        Access(token).check(request_)
     assert refused.value.status == status
     assert "Server.ModuleToken" in refused.value.error
     assert TOKEN not in refused.value.error
 
 
 def test_the_token_lets_in() -> None:
-    Door(TOKEN).check(request_from("1.2.3.4", Authorization=f"Bearer {TOKEN}"))
+    Access(TOKEN).check(request_from("1.2.3.4", Authorization=f"Bearer {TOKEN}"))

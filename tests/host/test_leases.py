@@ -97,6 +97,6 @@ async def test_a_cancelled_command_whose_module_died_is_cancelled(
     work = await puppet.take()
     await puppet.progress(work, 0, "partial")
     await client.cancel(command_id)
-    await host.desk.instance_gone("Puppet", "p1", "killed by signal 9")
+    await host.dispatcher.instance_gone("Puppet", "p1", "killed by signal 9")
     status = await client.status(command_id)
     assert (status["state"], status["reply"]) == ("cancelled", "partial")

@@ -97,13 +97,13 @@ async def test_a_dead_instance_fails_what_showed_text_and_requeues_the_rest(
     work = await puppet.take()
     await puppet.take()
     await puppet.progress(work, 0, "partial")
-    await host.desk.instance_gone("Puppet", "p1", "killed by signal 9")
+    await host.dispatcher.instance_gone("Puppet", "p1", "killed by signal 9")
     status = await client.status(shown)
     assert (status["state"], status["reply"]) == ("failed", "partial")
     assert "killed by signal 9" in status["error"]
     assert (await client.status(fresh))["state"] == "queued"
     assert (await puppet.take())["reqid"] == fresh
-    await host.desk.instance_gone("Puppet", "p1", "killed by signal 9")
+    await host.dispatcher.instance_gone("Puppet", "p1", "killed by signal 9")
     assert (await client.status(fresh))["state"] == "failed"  # it took its module down twice
 
 

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 1.0  # when a module runs a long command that this host did not give it
 
 
-class WorkDesk:
+class Dispatcher:
     """Claims, answers and progress; owns the mirrors of long protocol-1 commands."""
 
     def __init__(
