@@ -64,7 +64,7 @@ def _check_model() -> Finding:
 
 def _is_model_to_be_fetched() -> bool:
     from diagnosis.model import is_to_be_fetched
-    from load_errors import ModelLoadError
+    from llama_engine.load_errors import ModelLoadError
     from model_choice import choose_model
 
     try:

@@ -13,7 +13,7 @@ from chat_backend import ChatStream, Chunk
 from chat_request import ChatRequest
 from llama_chat import LlamaChat
 from llama_engine.errors import GenerationError, RequestError
-from load_errors import PromptTooLongError
+from llama_engine.load_errors import PromptTooLongError
 
 from sdk import RunningCommand
 

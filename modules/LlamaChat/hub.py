@@ -22,11 +22,11 @@ from urllib.parse import urlparse
 
 import httpx2
 import huggingface_hub
-from gguf_header import MAGIC
-from gguf_shards import models_among, shard_names, shard_paths
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.file_download import http_get
-from load_errors import LoadReason, ModelLoadError, spoken_bytes
+from llama_engine.gguf.header import MAGIC
+from llama_engine.gguf.shards import models_among, shard_names, shard_paths
+from llama_engine.load_errors import LoadReason, ModelLoadError, spoken_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from chat_backend import (
     PromptProgress,
     ShouldStop,
 )
-from gguf_header import GgufHeader
+from llama_engine.gguf.header import GgufHeader
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import EngineOptions
-from load_errors import LoadReason, ModelLoadError
 from model_source import ModelHub, ModelSource, locate
 
 DEFAULT_SYSTEM_PROMPT = (

@@ -17,8 +17,8 @@ from chat_request import ChatRequest
 from engine_settings import engine_options
 from generation import Generation
 from llama_chat import LlamaChat, engine_loader
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
-from load_errors import LoadReason, ModelLoadError
 from model_choice import HOW_TO_RETURN, choose_model
 from safe_mode import SafeMode, go_safe, remedy_for
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.load_errors import LoadReason, ModelLoadError
 
 BUILTIN_NAME = "guide"
 BUILTIN_FILE = "guide.gguf"

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import model_by_hand
-from gguf_shards import missing_shards
-from load_errors import ModelLoadError
+from llama_engine.gguf.shards import missing_shards
+from llama_engine.load_errors import ModelLoadError
 from model_catalogue import (
     BUILTIN_NAME,
     CatalogueEntry,

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import load_errors
-from gguf_shards import first_shard, missing_shards, shard_paths
-from load_errors import ModelLoadError
+from llama_engine import load_errors
+from llama_engine.gguf.shards import first_shard, missing_shards, shard_paths
+from llama_engine.load_errors import ModelLoadError
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from llama_chat import LlamaChat, engine_loader, text_of
 from llama_engine.chat import EngineChat
 from llama_engine.chat_loader import chat_over, load_chat
 from llama_engine.errors import GenerationError, GrammarError, ParameterError, TemplateError
+from llama_engine.load_errors import PromptTooLongError
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
-from load_errors import PromptTooLongError
 
 HELLO = [ChatMessage(role="user", content="ba be bi")]
 OPTIONS = EngineOptions(sequences=2, context_tokens=512, threads=1)

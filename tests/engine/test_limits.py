@@ -10,9 +10,9 @@ import pytest
 from engine_helpers import MakeEngine
 from llama_engine.errors import ParameterError
 from llama_engine.limits import COMPUTE_BYTES, Room, plan_context
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
-from load_errors import LoadReason, ModelLoadError
 
 CELL = 10_000.0
 GIB = 1024.0**3

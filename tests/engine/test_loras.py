@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
-from load_errors import ModelLoadError
+from llama_engine.load_errors import ModelLoadError
 
 WIDTH, RANK = 64, 4
 

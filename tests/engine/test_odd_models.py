@@ -6,17 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import load_errors
 import pytest
 from engine_helpers import MakeEngine, ask, collect
-from gguf_header import read_header
-from llama_engine import opening, weights
+from llama_engine import load_errors, opening, weights
 from llama_engine.cache_shape import shape_in_header, shape_in_model, state_bytes
 from llama_engine.engine import Engine
+from llama_engine.gguf.header import read_header
 from llama_engine.limits import LEAST_CONTEXT
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
-from load_errors import LoadReason, ModelLoadError
 from odd_models import (
     WIDTH,
     write_encoder_decoder,

@@ -10,8 +10,8 @@ from engine_helpers import MakeEngine, ask, collect, prompt
 from llama_engine.engine import Engine
 from llama_engine.errors import ParameterError
 from llama_engine.generation import Request
+from llama_engine.load_errors import PromptTooLongError
 from llama_engine.sampling import SamplingParams
-from load_errors import PromptTooLongError
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gguf_header import read_header
 from llama_chat import LlamaChat
+from llama_engine.gguf.header import read_header
 from model_choice import choose_model
 
 LARGEST_BYTES = 16_000_000

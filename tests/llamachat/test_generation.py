@@ -10,9 +10,9 @@ import pytest
 from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from chat_request import ChatRequest
 from generation import CUT_REPLY, EMPTY_REPLY, Generation
-from gguf_header import GgufHeader
 from llama_chat import LlamaChat
-from weight_sizes import WeightSizes
+from llama_engine.gguf.header import GgufHeader
+from llama_engine.gguf.weight_sizes import WeightSizes
 
 from bench.make_model import filler_text
 from sdk import RunningCommand

@@ -4,10 +4,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from gguf_header import read_header
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.gguf.header import read_header
+from llama_engine.load_errors import LoadReason, ModelLoadError
 
 
 def test_says_what_the_model_is(model_dir: Path) -> None:

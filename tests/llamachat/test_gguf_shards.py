@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
-from gguf_header import read_header
-from gguf_shards import first_shard, models_among, shard_names
 from hub import Hub
 from llama_chat import LlamaChat
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.gguf.header import read_header
+from llama_engine.gguf.shards import first_shard, models_among, shard_names
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from model_source import ModelSource, locate
 
 REPO = "someone/Split-GGUF"

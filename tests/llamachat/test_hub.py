@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_hub import FakeHub
 from hub import Hub
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from model_source import ModelSource, locate
 
 REPO = "someone/Small-GGUF"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from llama_chat import DEFAULT_SYSTEM_PROMPT, LlamaChat, conversation, engine_loader, text_of
 from llama_engine.errors import ParameterError
+from llama_engine.load_errors import PromptTooLongError
 from llama_engine.options import EngineOptions
-from load_errors import PromptTooLongError
 
 from bench.make_model import filler_text
 

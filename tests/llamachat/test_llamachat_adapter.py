@@ -13,7 +13,7 @@ import pytest
 from build_proof import Proof
 from chat_request import ChatRequest
 from llama_chat_adapter import LlamaChat_adapter
-from load_errors import ModelLoadError
+from llama_engine.load_errors import ModelLoadError
 
 from sdk import LongProcess, RequestData, RequestError, RunningCommand
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import load_errors
 import machine_limits
 import pytest
 from llama_chat import LlamaChat
+from llama_engine import load_errors
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_log import device_of
-from load_errors import LoadReason, ModelLoadError
 
 
 def chat(directory: Path, filename: str, n_ctx: int = 0) -> LlamaChat:
@@ -74,7 +74,7 @@ from pathlib import Path
 import machine_limits, psutil
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
-from load_errors import ModelLoadError
+from llama_engine.load_errors import ModelLoadError
 machine_limits.available_memory_bytes = lambda: 2**62  # let it try what it would refuse
 limit = psutil.Process().memory_info().vms + 300 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import model_by_hand
 import pytest
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from model_catalogue import read_selection
 from model_choice import choose_model
 from model_source import locate

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from gguf_shards import first_shard
-from load_errors import LoadReason, ModelLoadError
+from llama_engine.gguf.shards import first_shard
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from model_catalogue import (
     SELECTION_FILE,
     find_entry,

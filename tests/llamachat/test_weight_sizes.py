@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gguf_header import read_header
-from weight_sizes import WeightSizes
+from llama_engine.gguf.header import read_header
+from llama_engine.gguf.weight_sizes import WeightSizes
 
 
 def test_each_tensor_counts_once(model_dir: Path, root_path: Path) -> None:

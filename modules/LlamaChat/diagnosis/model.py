@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gguf_header import GgufHeader
-from gguf_shards import first_shard, missing_shards
-from load_errors import ModelLoadError
+from llama_engine.gguf.header import GgufHeader
+from llama_engine.gguf.shards import first_shard, missing_shards
+from llama_engine.load_errors import ModelLoadError
 from model_by_hand import check
 from model_catalogue import BUILTIN_FILE
 from model_choice import HOW_TO_RETURN, choose_model

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import llama_cpp
-from gguf_header import GgufHeader
 
+from llama_engine.gguf.header import GgufHeader
 from llama_engine.model import Model
 from llama_engine.options import CACHE_TYPES, EngineOptions
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gguf_header import GgufHeader
 from llama_prompt import PromptTemplate
 
 from llama_engine.chat import EngineChat
 from llama_engine.engine import OnDeath
+from llama_engine.gguf.header import GgufHeader
 from llama_engine.loading import LoadedEngine, load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.weights import LoadProgress

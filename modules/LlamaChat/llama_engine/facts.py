@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gguf_header import GgufHeader
-
+from llama_engine.gguf.header import GgufHeader
 from llama_engine.limits import ContextPlan
 
 

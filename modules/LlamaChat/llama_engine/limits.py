@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from load_errors import LoadReason, ModelLoadError
-
+from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import EngineOptions
 
 COMPUTE_BYTES = 192 * 1024**2

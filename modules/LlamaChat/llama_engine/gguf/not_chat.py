@@ -6,9 +6,9 @@ tell, the loaded model does.
 
 from __future__ import annotations
 
-import load_errors
-from gguf_header import GgufHeader
-from load_errors import ModelLoadError
+from llama_engine import load_errors
+from llama_engine.gguf.header import GgufHeader
+from llama_engine.load_errors import ModelLoadError
 
 _ENCODERS = frozenset((
     "bert", "nomic-bert", "nomic-bert-moe", "modern-bert", "neo-bert", "jina-bert-v2",

@@ -11,9 +11,9 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import load_errors
-from gguf_shards import missing_shards, shard_paths
-from weight_sizes import WeightSizes
+from llama_engine import load_errors
+from llama_engine.gguf.shards import missing_shards, shard_paths
+from llama_engine.gguf.weight_sizes import WeightSizes
 
 Scalar = int | float | bool | str
 Value = Scalar | list[int]
