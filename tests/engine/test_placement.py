@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices import Device
 from llama_engine.errors import ParameterError
 from llama_engine.limits import COMPUTE_BYTES
 from llama_engine.load_errors import LoadReason, ModelLoadError
+from llama_engine.machine.devices import Device
 from llama_engine.options import EngineOptions
 from llama_engine.placement import MARGIN_BYTES, Machine, Need, Placement, place_layers
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import control_groups
 import pytest
+from llama_engine.machine import control_groups
 
 V2, V1 = "0::/system.slice/chat.service\n", "4:memory:/box/chat\n2:cpu,cpuacct:/box/chat\n"
 
@@ -78,7 +78,7 @@ IN_GROUPS = """
 import json, pathlib, sys
 for folder in sys.argv[1:]:
     (pathlib.Path(folder) / "cgroup.procs").write_text("0")
-import control_groups, machine_limits
+from llama_engine.machine import control_groups, machine_limits
 print(json.dumps([control_groups.free_bytes(), control_groups.cores(),
                   machine_limits.available_memory_bytes(), machine_limits.usable_cores()]))
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import devices
 import pytest
-from devices import Device
+from llama_engine.machine import devices
+from llama_engine.machine.devices import Device
 
 GIB = 1024**3
 CPU, GPU, INTEGRATED, ACCELERATOR = range(4)

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machine_limits
 import pytest
 from llama_chat import LlamaChat
 from llama_engine import load_errors
 from llama_engine.load_errors import LoadReason, ModelLoadError
+from llama_engine.machine import machine_limits
 from llama_log import device_of
 
 
@@ -71,7 +71,8 @@ def test_a_context_beyond_all_memory_is_refused_before_it_is_allocated(
 STARVED = """
 import resource, sys
 from pathlib import Path
-import machine_limits, psutil
+import psutil
+from llama_engine.machine import machine_limits
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.load_errors import ModelLoadError

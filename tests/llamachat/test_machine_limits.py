@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import control_groups
-import machine_limits
 import pytest
+from llama_engine.machine import control_groups, machine_limits
 
 
 def test_a_container_s_memory_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:

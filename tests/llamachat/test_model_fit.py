@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devices import Device
+from llama_engine.machine.devices import Device
 from model_fit import Fit, FreeMemory
 
 GIB = 1024**3

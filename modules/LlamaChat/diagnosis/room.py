@@ -47,7 +47,7 @@ def room_for(weight_bytes: int, module_path: Path, environment: Mapping[str, str
 
 
 def _in_memory(weight_bytes: int) -> Room:
-    import machine_limits  # needs psutil
+    from llama_engine.machine import machine_limits  # needs psutil
 
     free = machine_limits.available_memory_bytes()
     fits = weight_bytes + COMPUTE_BYTES <= free

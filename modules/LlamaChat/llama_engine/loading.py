@@ -12,9 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import devices
 import llama_cpp
-import machine_limits
 from llama_log import LoadLog, device_of, load_log
 
 from llama_engine.cache_shape import CacheShape, shape_in_header, shape_in_model, state_bytes
@@ -26,6 +24,7 @@ from llama_engine.gguf import not_chat
 from llama_engine.gguf.header import GgufHeader, read_header
 from llama_engine.limits import LEAST_CONTEXT, ContextPlan, plan_context
 from llama_engine.load_errors import LoadReason, ModelLoadError
+from llama_engine.machine import devices, machine_limits
 from llama_engine.model import Model
 from llama_engine.opening import open_what_fits, thread_counts
 from llama_engine.options import EngineOptions

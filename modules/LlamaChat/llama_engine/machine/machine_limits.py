@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import control_groups
 import psutil
+
+from llama_engine.machine import control_groups
 
 
 def available_memory_bytes() -> int:
