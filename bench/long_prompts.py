@@ -36,7 +36,7 @@ from llama_engine.generation import (  # noqa: E402
 )
 from llama_engine.loading import load_engine  # noqa: E402
 from llama_engine.options import EngineOptions  # noqa: E402
-from llama_engine.sampling import SamplingParams  # noqa: E402
+from llama_engine.text.sampling import SamplingParams  # noqa: E402
 
 from bench.make_model import filler_text, make_model  # noqa: E402
 

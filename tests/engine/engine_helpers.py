@@ -9,7 +9,7 @@ from typing import Any
 
 from llama_engine.engine import Engine
 from llama_engine.generation import Event, Finished, Generation, Request, TextDelta, TokenLogprob
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 from make_model import filler_text
 
 GREEDY = SamplingParams(temperature=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from engine_helpers import MakeEngine, ask, collect
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 from odd_models import write_sliding
 
 MARKERS = ("<|channel|>", "<|message|>", "[THINK]", "[/THINK]")

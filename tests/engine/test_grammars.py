@@ -8,7 +8,7 @@ import pytest
 from engine_helpers import GREEDY, ask, collect, prompt
 from llama_engine.engine import Engine
 from llama_engine.errors import GrammarError
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 
 HOT = SamplingParams(temperature=1.0, seed=1)
 

@@ -13,9 +13,9 @@ from engine_helpers import MakeEngine, ask, collect, prompt
 from jsonschema import Draft202012Validator
 from llama_engine.engine import Engine
 from llama_engine.errors import GrammarError
-from llama_engine.json_schema import JSON_OBJECT_SCHEMA, LONGEST_SCHEMA, prepare_schema
-from llama_engine.sampling import SamplingParams
-from llama_engine.schema_check import schema_grammar
+from llama_engine.text.json_schema import JSON_OBJECT_SCHEMA, LONGEST_SCHEMA, prepare_schema
+from llama_engine.text.sampling import SamplingParams
+from llama_engine.text.schema_check import schema_grammar
 
 NAME = {"type": "string", "minLength": 1, "maxLength": 12}
 SMALL = {"type": "integer", "minimum": 0, "maximum": 9}

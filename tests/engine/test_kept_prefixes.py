@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt
-from llama_engine.context import view
 from llama_engine.disk_cache import DiskCache, fingerprint
+from llama_engine.llama.context import view
 from llama_engine.snapshots import Snapshot, SnapshotStore, common_length
 
 

@@ -11,9 +11,9 @@ import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
 from jsonschema import Draft202012Validator
 from llama_engine.engine import Engine
-from llama_engine.sampling import SamplingParams
-from llama_engine.schema_check import schema_grammar
-from llama_engine.schema_constraint import SchemaConstraint, SchemaVocabulary
+from llama_engine.text.sampling import SamplingParams
+from llama_engine.text.schema_check import schema_grammar
+from llama_engine.text.schema_constraint import SchemaConstraint, SchemaVocabulary
 from odd_models import write_recurrent
 from pydantic import TypeAdapter
 from pydantic_models import MODELS, schema_of

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llama_engine.engine import Engine
 from llama_engine.generation import Generation
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 
 CONTEXT = 384
 _MOST_AT_ONCE = 24

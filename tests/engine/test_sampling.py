@@ -11,7 +11,7 @@ from llama_engine.engine import Engine
 from llama_engine.errors import ParameterError
 from llama_engine.generation import Request
 from llama_engine.load_errors import PromptTooLongError
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 
 
 @pytest.mark.parametrize(

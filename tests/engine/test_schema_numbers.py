@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from llama_engine.errors import GrammarError
-from llama_engine.schema_check import SPACING, prepare_schema
-from llama_engine.schema_trial import limits
+from llama_engine.text.schema_check import SPACING, prepare_schema
+from llama_engine.text.schema_trial import limits
 from llguidance import LLMatcher, LLTokenizer
 
 BYTES = LLTokenizer("byte")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_engine.text import TextStream
+from llama_engine.text.text_stream import TextStream
 
 
 def shown(pieces: list[bytes], stop: tuple[str, ...] = ()) -> tuple[list[str], TextStream]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from llama_chat import LlamaChat
 from llama_engine import load_errors
+from llama_engine.llama.llama_log import device_of
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.machine import machine_limits
-from llama_log import device_of
 
 
 def chat(directory: Path, filename: str, n_ctx: int = 0) -> LlamaChat:

@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from llama_engine.context import view
 from llama_engine.counts import EngineCounts
 from llama_engine.disk_cache import WORTH_TOKENS, DiskCache
 from llama_engine.kv_cache import KvCache, Slot
+from llama_engine.llama.context import view
 from llama_engine.prefixes import PrefixPlan, plan_prefix
 from llama_engine.sequence import Sequence
 from llama_engine.snapshots import SnapshotStore

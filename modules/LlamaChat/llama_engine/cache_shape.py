@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import llama_cpp
 
 from llama_engine.gguf.header import GgufHeader
-from llama_engine.model import Model
+from llama_engine.llama.model import Model
 from llama_engine.options import CACHE_TYPES, EngineOptions
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from llama_engine.errors import GrammarError, ParameterError
 from llama_engine.generation import Request
-from llama_engine.json_schema import JSON_OBJECT_SCHEMA
-from llama_engine.sampling import SamplingParams
-from llama_engine.schema_check import schema_grammar
+from llama_engine.text.json_schema import JSON_OBJECT_SCHEMA
+from llama_engine.text.sampling import SamplingParams
+from llama_engine.text.schema_check import schema_grammar
 
 _SAMPLING = {
     "temperature": "temperature",

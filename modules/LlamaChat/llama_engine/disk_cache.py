@@ -19,7 +19,7 @@ from typing import Any
 import diskcache  # type: ignore[import-untyped]
 import numpy as np
 
-from llama_engine.context import Tokens, view
+from llama_engine.llama.context import Tokens, view
 from llama_engine.snapshots import Snapshot, SnapshotStore, common_length
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llama_engine.errors import GenerationError
-from llama_engine.sampling import SamplingParams
+from llama_engine.text.sampling import SamplingParams
 
 TEXT_EVERY_S = 0.03
 """Readers of fast replies are woken no more often: each waking takes a core from the decoding."""

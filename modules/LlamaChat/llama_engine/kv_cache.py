@@ -11,7 +11,7 @@ import itertools
 from array import array
 from typing import TYPE_CHECKING
 
-from llama_engine.context import Context, Tokens, view
+from llama_engine.llama.context import Context, Tokens, view
 from llama_engine.snapshots import Snapshot, common_length
 
 if TYPE_CHECKING:

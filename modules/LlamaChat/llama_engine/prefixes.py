@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llama_engine.context import Tokens, view
 from llama_engine.kv_cache import KvCache, Slot
+from llama_engine.llama.context import Tokens, view
 from llama_engine.sequence import Sequence
 from llama_engine.snapshots import Snapshot, SnapshotStore, common_length
 

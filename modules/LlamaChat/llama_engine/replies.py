@@ -7,7 +7,7 @@ or the context's end.
 from __future__ import annotations
 
 from llama_engine.generation import Reason, TextDelta, TokenLogprob
-from llama_engine.model import Model
+from llama_engine.llama.model import Model
 from llama_engine.sequence import Sequence
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from llama_engine.errors import ParameterError
 from llama_engine.generation import Request
-from llama_engine.grammar import check_grammar
 from llama_engine.load_errors import PromptTooLongError
 from llama_engine.options import within
-from llama_engine.sampling import MOST_TOP_LOGPROBS
+from llama_engine.text.grammar import check_grammar
+from llama_engine.text.sampling import MOST_TOP_LOGPROBS
 
 MOST_STOPS = 16
 LONGEST_STOP = 1024

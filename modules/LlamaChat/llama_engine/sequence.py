@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from llama_engine.generation import Finished, Generation, Reason, Request, TokenLogprob
-from llama_engine.text import TextStream
+from llama_engine.text.text_stream import TextStream
 
 if TYPE_CHECKING:
     from llama_engine.kv_cache import Slot
-    from llama_engine.sampler import Sampler
+    from llama_engine.llama.sampler import Sampler
     from llama_engine.snapshots import Snapshot
 
 _numbers = itertools.count()

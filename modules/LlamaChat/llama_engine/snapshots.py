@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.context import Tokens, view
+from llama_engine.llama.context import Tokens, view
 
 _MOST_KEPT = 512
 """Every newcomer's prompt is compared with each of them."""

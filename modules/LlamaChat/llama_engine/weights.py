@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
-from llama_log import LoadLog
 
 from llama_engine import load_errors
 from llama_engine.gguf.header import GgufHeader
+from llama_engine.llama.llama_log import LoadLog
+from llama_engine.llama.model import Model
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.model import Model
 from llama_engine.options import SPLIT_MODES, EngineOptions
 from llama_engine.placement import Placement
 

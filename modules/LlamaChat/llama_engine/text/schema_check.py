@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama_engine import schema_trial
 from llama_engine.errors import GrammarError
-from llama_engine.json_schema import prepare_schema
+from llama_engine.text import schema_trial
+from llama_engine.text.json_schema import prepare_schema
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions

@@ -13,12 +13,12 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.candidates import Candidates
-from llama_engine.constraint import Constraint
-from llama_engine.context import Context
 from llama_engine.errors import GenerationError
-from llama_engine.model import Model
-from llama_engine.sampling import MOST_SEED, SamplingParams
+from llama_engine.llama.candidates import Candidates
+from llama_engine.llama.context import Context
+from llama_engine.llama.model import Model
+from llama_engine.text.constraint import Constraint
+from llama_engine.text.sampling import MOST_SEED, SamplingParams
 
 _MIROSTAT_WINDOW = 100
 _MIN_KEPT = 1

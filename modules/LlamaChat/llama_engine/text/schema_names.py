@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llama_engine.schema_formats import FORMATS
+from llama_engine.text.schema_formats import FORMATS
 
 _ANNOTATIONS = frozenset("type title description default examples $comment deprecated".split())
 

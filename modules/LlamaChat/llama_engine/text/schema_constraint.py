@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from llama_engine.constraint import Logits
 from llama_engine.errors import GenerationError, GrammarError
-from llama_engine.model import Model
+from llama_engine.llama.model import Model
+from llama_engine.text.constraint import Logits
 
 _WITHOUT_TEXT = b"\xff"
 """Before the name of a token that has no text: llguidance never takes it for text."""
@@ -45,7 +45,7 @@ class SchemaConstraint:
     def __init__(self, tokenizer: Any, grammar: str, vocab_tokens: int) -> None:
         from llguidance import LLMatcher
 
-        from llama_engine.schema_trial import limits
+        from llama_engine.text.schema_trial import limits
 
         self._matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits())
         self._vocab_tokens = vocab_tokens

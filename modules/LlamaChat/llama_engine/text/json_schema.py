@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from llama_engine.errors import GrammarError
-from llama_engine.schema_formats import FORMATS, KEPT_FORMATS
-from llama_engine.schema_names import names_pattern
-from llama_engine.schema_numbers import NUMERIC, as_written, bounded
-from llama_engine.schema_options import SchemaOptions, resolve
+from llama_engine.text.schema_formats import FORMATS, KEPT_FORMATS
+from llama_engine.text.schema_names import names_pattern
+from llama_engine.text.schema_numbers import NUMERIC, as_written, bounded
+from llama_engine.text.schema_options import SchemaOptions, resolve
 
 LONGEST_SCHEMA = 100_000
 """Characters, without annotations."""

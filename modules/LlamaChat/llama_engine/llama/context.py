@@ -14,7 +14,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.model import Model
+from llama_engine.llama.model import Model
 
 Tokens = NDArray[np.int32]
 _BYTES = ctypes.POINTER(ctypes.c_uint8)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_engine.generation import TokenLogprob
-from llama_engine.model import Model
+from llama_engine.llama.model import Model
 
 
 def token_logprob(

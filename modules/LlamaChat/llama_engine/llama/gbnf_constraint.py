@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import llama_cpp
 
-from llama_engine.candidates import Candidates
-from llama_engine.constraint import Logits
 from llama_engine.errors import GrammarError
-from llama_engine.model import Model
+from llama_engine.llama.candidates import Candidates
+from llama_engine.llama.model import Model
+from llama_engine.text.constraint import Logits
 
 
 class GbnfConstraint:

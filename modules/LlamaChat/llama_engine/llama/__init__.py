@@ -1,0 +1,1 @@
+"""llama.cpp's C API: the only room that imports `llama_cpp`."""

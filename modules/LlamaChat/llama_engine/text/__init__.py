@@ -1,0 +1,1 @@
+"""From tokens to text, and what a reply is held to: options, log probabilities, grammars."""
