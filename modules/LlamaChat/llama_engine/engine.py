@@ -18,19 +18,19 @@ from contextlib import ExitStack, contextmanager
 from llama_engine.admission import Admission
 from llama_engine.budget import StepBudget
 from llama_engine.counts import EngineCounts
-from llama_engine.disk_cache import DiskCache
 from llama_engine.errors import EngineStoppedError, GenerationError
 from llama_engine.generation import Generation, PromptProgress, Reason, Request
-from llama_engine.kv_cache import KvCache
 from llama_engine.llama.candidates import Candidates
 from llama_engine.llama.context import Context
 from llama_engine.llama.gbnf_constraint import GbnfConstraint
 from llama_engine.llama.sampler import Sampler
+from llama_engine.memory.disk_cache import DiskCache
+from llama_engine.memory.kv_cache import KvCache
+from llama_engine.memory.snapshots import SnapshotStore
 from llama_engine.options import EngineOptions
 from llama_engine.replies import extend_reply
 from llama_engine.requests import check_request
 from llama_engine.sequence import Sequence
-from llama_engine.snapshots import SnapshotStore
 from llama_engine.stepping import Stepper
 from llama_engine.steps import Chunk, plan_step
 from llama_engine.text.constraint import Constraint

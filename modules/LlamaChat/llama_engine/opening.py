@@ -13,12 +13,12 @@ from collections.abc import Callable
 import llama_cpp
 
 from llama_engine import load_errors
-from llama_engine.limits import LEAST_CONTEXT, ContextPlan
 from llama_engine.llama.context import Context
 from llama_engine.llama.llama_log import LoadLog
 from llama_engine.llama.model import Model
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.machine import machine_limits
+from llama_engine.memory.context_plan import LEAST_CONTEXT, ContextPlan
 from llama_engine.options import CACHE_TYPES, FLASH_ATTENTION, EngineOptions
 
 logger = logging.getLogger(__name__)

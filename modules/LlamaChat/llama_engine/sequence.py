@@ -17,9 +17,9 @@ from llama_engine.generation import Finished, Generation, Reason, Request, Token
 from llama_engine.text.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from llama_engine.kv_cache import Slot
     from llama_engine.llama.sampler import Sampler
-    from llama_engine.snapshots import Snapshot
+    from llama_engine.memory.kv_cache import Slot
+    from llama_engine.memory.snapshots import Snapshot
 
 _numbers = itertools.count()
 

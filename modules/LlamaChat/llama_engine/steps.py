@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llama_engine.budget import StepBudget, StepTokens
-from llama_engine.kv_cache import Slot
 from llama_engine.llama.context import Batch, view
+from llama_engine.memory.kv_cache import Slot
 from llama_engine.passes import choose_pass
 from llama_engine.sequence import Sequence
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from llama_engine import load_errors
 from llama_engine.gguf.header import GgufHeader
-from llama_engine.limits import COMPUTE_BYTES, FREE_SHARE, Room
 from llama_engine.load_errors import ModelLoadError
 from llama_engine.machine.devices import Device
+from llama_engine.memory.context_plan import COMPUTE_BYTES, FREE_SHARE, Room
 from llama_engine.options import EngineOptions, within
 
 MARGIN_BYTES = 1024**3

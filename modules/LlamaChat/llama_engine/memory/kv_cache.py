@@ -12,7 +12,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from llama_engine.llama.context import Context, Tokens, view
-from llama_engine.snapshots import Snapshot, common_length
+from llama_engine.memory.snapshots import Snapshot, common_length
 
 if TYPE_CHECKING:
     from llama_engine.sequence import Sequence

@@ -20,7 +20,7 @@ import diskcache  # type: ignore[import-untyped]
 import numpy as np
 
 from llama_engine.llama.context import Tokens, view
-from llama_engine.snapshots import Snapshot, SnapshotStore, common_length
+from llama_engine.memory.snapshots import Snapshot, SnapshotStore, common_length
 
 logger = logging.getLogger(__name__)
 
