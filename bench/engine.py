@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "modules" / "LlamaChat")]
 
 import llama_cpp  # noqa: E402
-from llama_engine.engine import Engine  # noqa: E402
-from llama_engine.generation import Request  # noqa: E402
 from llama_engine.llama.context import Batch  # noqa: E402
 from llama_engine.llama.model import Model  # noqa: E402
 from llama_engine.llama.sampler import Sampler  # noqa: E402
 from llama_engine.loading import load_engine  # noqa: E402
 from llama_engine.options import EngineOptions  # noqa: E402
+from llama_engine.schedule.engine import Engine  # noqa: E402
+from llama_engine.schedule.generation import Request  # noqa: E402
 from llama_engine.text.sampling import SamplingParams  # noqa: E402
 
 from bench.make_model import filler_text, make_model  # noqa: E402

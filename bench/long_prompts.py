@@ -25,8 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "modules" / "LlamaChat")]
 
-from llama_engine.engine import Engine  # noqa: E402
-from llama_engine.generation import (  # noqa: E402
+from llama_engine.loading import load_engine  # noqa: E402
+from llama_engine.options import EngineOptions  # noqa: E402
+from llama_engine.schedule.engine import Engine  # noqa: E402
+from llama_engine.schedule.generation import (  # noqa: E402
     Finished,
     Generation,
     PromptProgress,
@@ -34,8 +36,6 @@ from llama_engine.generation import (  # noqa: E402
     TextDelta,
     TokenLogprob,
 )
-from llama_engine.loading import load_engine  # noqa: E402
-from llama_engine.options import EngineOptions  # noqa: E402
 from llama_engine.text.sampling import SamplingParams  # noqa: E402
 
 from bench.make_model import filler_text, make_model  # noqa: E402

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from engine_helpers import MakeEngine
-from llama_engine.engine import Engine, OnDeath
 from llama_engine.loading import load_engine
 from llama_engine.options import EngineOptions
+from llama_engine.schedule.engine import Engine, OnDeath
 from make_model import make_model
 
 SMALL = EngineOptions(

@@ -7,8 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llama_engine.engine import Engine
-from llama_engine.generation import Event, Finished, Generation, Request, TextDelta, TokenLogprob
+from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import (
+    Event,
+    Finished,
+    Generation,
+    Request,
+    TextDelta,
+    TokenLogprob,
+)
 from llama_engine.text.sampling import SamplingParams
 from make_model import filler_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt
 from llama_engine.errors import EngineStoppedError
-from llama_engine.generation import Finished, PromptProgress
+from llama_engine.schedule.generation import Finished, PromptProgress
 
 
 @pytest.mark.parametrize("layout", ["streams", "shared"])

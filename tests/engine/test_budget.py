@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llama_engine.budget import StepBudget
 from llama_engine.options import EngineOptions
+from llama_engine.schedule.budget import StepBudget
 
 DECODE_MS = {1: 10.0, 2: 17.0, 3: 24.0, 4: 29.0, 8: 51.0, 16: 71.0}
 """What a step of so many replies takes on two cores with half a billion parameters."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt, wait_for_text
-from llama_engine.engine import Engine
-from llama_engine.generation import PromptProgress
+from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import PromptProgress
 
 
 def test_during_decode(engine: Engine) -> None:

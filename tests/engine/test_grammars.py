@@ -6,8 +6,8 @@ import re
 
 import pytest
 from engine_helpers import GREEDY, ask, collect, prompt
-from llama_engine.engine import Engine
 from llama_engine.errors import GrammarError
+from llama_engine.schedule.engine import Engine
 from llama_engine.text.sampling import SamplingParams
 
 HOT = SamplingParams(temperature=1.0, seed=1)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
 from jsonschema import Draft202012Validator
-from llama_engine.engine import Engine
 from llama_engine.errors import GrammarError
+from llama_engine.schedule.engine import Engine
 from llama_engine.text.json_schema import JSON_OBJECT_SCHEMA, LONGEST_SCHEMA, prepare_schema
 from llama_engine.text.sampling import SamplingParams
 from llama_engine.text.schema_check import schema_grammar

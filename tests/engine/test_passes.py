@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_engine.passes import BLOCK_ROWS, choose_pass
+from llama_engine.schedule.passes import BLOCK_ROWS, choose_pass
 
 PASS_MS, ROW_MS = 10.0, 2.8
 

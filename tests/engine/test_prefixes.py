@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt, wait_for_text
-from llama_engine.engine import Engine
+from llama_engine.schedule.engine import Engine
 
 
 def evaluated(engine: Engine) -> int:

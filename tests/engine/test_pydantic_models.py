@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
 from jsonschema import Draft202012Validator
-from llama_engine.engine import Engine
+from llama_engine.schedule.engine import Engine
 from llama_engine.text.sampling import SamplingParams
 from llama_engine.text.schema_check import schema_grammar
 from llama_engine.text.schema_constraint import SchemaConstraint, SchemaVocabulary

@@ -10,8 +10,8 @@ import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llama_engine.engine import Engine
-from llama_engine.generation import Generation
+from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import Generation
 from llama_engine.text.sampling import SamplingParams
 
 CONTEXT = 384

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from engine_helpers import MakeEngine, ask, collect, prompt
-from llama_engine.engine import Engine
 from llama_engine.errors import ParameterError
-from llama_engine.generation import Request
 from llama_engine.load_errors import PromptTooLongError
+from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import Request
 from llama_engine.text.sampling import SamplingParams
 
 

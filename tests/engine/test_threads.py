@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llama_engine.threads import ThreadChoice
+from llama_engine.schedule.thread_choice import ThreadChoice
 
 QUIET = {2: 12.0, 1: 19.0}
 BUSY = {2: 190.0, 1: 20.0}

@@ -17,11 +17,11 @@ from chat_backend import ChatMessage, Chunk, Completion, ModelFacts, PromptProgr
 
 from llama_engine.chat_options import request_of
 from llama_engine.chat_template import Render, render_messages
-from llama_engine.engine import Engine
 from llama_engine.errors import GenerationError
 from llama_engine.facts import EngineFacts
-from llama_engine.generation import Finished, Generation, TextDelta, TokenLogprob
-from llama_engine.generation import PromptProgress as Progress
+from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import Finished, Generation, TextDelta, TokenLogprob
+from llama_engine.schedule.generation import PromptProgress as Progress
 
 _ASK_EVERY_S = 0.1
 """How often `should_stop` is asked while nothing comes."""

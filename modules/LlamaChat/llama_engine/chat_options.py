@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llama_engine.errors import GrammarError, ParameterError
-from llama_engine.generation import Request
+from llama_engine.schedule.generation import Request
 from llama_engine.text.json_schema import JSON_OBJECT_SCHEMA
 from llama_engine.text.sampling import SamplingParams
 from llama_engine.text.schema_check import schema_grammar

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import llama_cpp
 
-from llama_engine.engine import Engine, OnDeath
 from llama_engine.facts import EngineFacts
 from llama_engine.gguf import not_chat
 from llama_engine.gguf.header import GgufHeader, read_header
@@ -29,6 +28,7 @@ from llama_engine.memory.disk_cache import DiskCache, fingerprint
 from llama_engine.memory.placement import Machine, Placement, need_of, place_layers
 from llama_engine.opening import open_what_fits, thread_counts
 from llama_engine.options import EngineOptions
+from llama_engine.schedule.engine import Engine, OnDeath
 from llama_engine.weights import LoadProgress, WeightSource, load_weights
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from llama_engine.llama.context import Context, Tokens, view
 from llama_engine.memory.snapshots import Snapshot, common_length
 
 if TYPE_CHECKING:
-    from llama_engine.sequence import Sequence
+    from llama_engine.schedule.sequence import Sequence
 
 _clock = itertools.count(1)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.generation import TokenLogprob
 from llama_engine.llama.model import Model
+from llama_engine.schedule.generation import TokenLogprob
 
 
 def token_logprob(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llama_engine.errors import ParameterError
-from llama_engine.generation import Request
 from llama_engine.load_errors import PromptTooLongError
 from llama_engine.options import within
+from llama_engine.schedule.generation import Request
 from llama_engine.text.grammar import check_grammar
 from llama_engine.text.sampling import MOST_TOP_LOGPROBS
 

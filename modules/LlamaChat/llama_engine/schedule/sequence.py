@@ -13,7 +13,7 @@ from array import array
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from llama_engine.generation import Finished, Generation, Reason, Request, TokenLogprob
+from llama_engine.schedule.generation import Finished, Generation, Reason, Request, TokenLogprob
 from llama_engine.text.text_stream import TextStream
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ or the context's end.
 
 from __future__ import annotations
 
-from llama_engine.generation import Reason, TextDelta, TokenLogprob
 from llama_engine.llama.model import Model
-from llama_engine.sequence import Sequence
+from llama_engine.schedule.generation import Reason, TextDelta, TokenLogprob
+from llama_engine.schedule.sequence import Sequence
 
 
 def extend_reply(

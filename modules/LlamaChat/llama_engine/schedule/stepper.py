@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from llama_engine.counts import EngineCounts
 from llama_engine.llama.context import Batch, Context
 from llama_engine.memory.kv_cache import KvCache
-from llama_engine.sequence import Sequence
-from llama_engine.steps import Chunk, fill_batch
+from llama_engine.schedule.counts import EngineCounts
+from llama_engine.schedule.sequence import Sequence
+from llama_engine.schedule.step_plan import Chunk, fill_batch
 
 logger = logging.getLogger(__name__)
 

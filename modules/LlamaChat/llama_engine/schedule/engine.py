@@ -15,11 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from llama_engine.admission import Admission
-from llama_engine.budget import StepBudget
-from llama_engine.counts import EngineCounts
 from llama_engine.errors import EngineStoppedError, GenerationError
-from llama_engine.generation import Generation, PromptProgress, Reason, Request
 from llama_engine.llama.candidates import Candidates
 from llama_engine.llama.context import Context
 from llama_engine.llama.gbnf_constraint import GbnfConstraint
@@ -28,15 +24,19 @@ from llama_engine.memory.disk_cache import DiskCache
 from llama_engine.memory.kv_cache import KvCache
 from llama_engine.memory.snapshots import SnapshotStore
 from llama_engine.options import EngineOptions
-from llama_engine.replies import extend_reply
-from llama_engine.requests import check_request
-from llama_engine.sequence import Sequence
-from llama_engine.stepping import Stepper
-from llama_engine.steps import Chunk, plan_step
+from llama_engine.schedule.admission import Admission
+from llama_engine.schedule.budget import StepBudget
+from llama_engine.schedule.counts import EngineCounts
+from llama_engine.schedule.generation import Generation, PromptProgress, Reason, Request
+from llama_engine.schedule.replies import extend_reply
+from llama_engine.schedule.request_check import check_request
+from llama_engine.schedule.sequence import Sequence
+from llama_engine.schedule.step_plan import Chunk, plan_step
+from llama_engine.schedule.stepper import Stepper
+from llama_engine.schedule.thread_choice import ThreadChoice
 from llama_engine.text.constraint import Constraint
 from llama_engine.text.logprobs import token_logprob
 from llama_engine.text.schema_constraint import SchemaConstraint, SchemaVocabulary
-from llama_engine.threads import ThreadChoice
 
 logger = logging.getLogger(__name__)
 
