@@ -86,7 +86,7 @@ class LlamaChat_adapter(ModuleRunner):
         if wanted.isdigit() and int(wanted):
             return min(int(wanted), MOST_SEQUENCES)
         try:
-            from llama_engine.loading import default_sequences
+            from llama_engine.loading.loading import default_sequences
         except (ImportError, OSError, RuntimeError):
             return 1  # loading will say what is missing
         return default_sequences(self._has_gpu())
@@ -94,7 +94,7 @@ class LlamaChat_adapter(ModuleRunner):
     def _has_gpu(self) -> bool:
         """Whether there is one for this module, and llama.cpp can use it."""
         try:
-            from llama_engine.loading import has_gpu
+            from llama_engine.loading.loading import has_gpu
         except (ImportError, OSError, RuntimeError):
             return False
         return has_gpu(self.enable_GPU)

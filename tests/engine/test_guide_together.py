@@ -11,7 +11,7 @@ from chat_backend import ChatMessage, Chunk
 from engine_helpers import CLOSE
 from llama_engine.chat import EngineChat
 from llama_engine.chat_loader import chat_over
-from llama_engine.loading import load_engine
+from llama_engine.loading.loading import load_engine
 from llama_engine.options import EngineOptions
 
 QUESTIONS = (

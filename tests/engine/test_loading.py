@@ -5,7 +5,7 @@ from __future__ import annotations
 import llama_cpp
 import pytest
 from engine_helpers import MakeEngine
-from llama_engine import loading
+from llama_engine.loading import loading
 
 
 def test_llama_cpp_is_initialised_once(

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from engine_helpers import MakeEngine, ask, collect
-from llama_engine import load_errors, opening, weights
+from llama_engine import load_errors
 from llama_engine.gguf.header import read_header
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.loading import load_engine
+from llama_engine.loading import opening, weights
+from llama_engine.loading.loading import load_engine
 from llama_engine.memory.cache_shape import shape_in_header, shape_in_model, state_bytes
 from llama_engine.memory.context_plan import LEAST_CONTEXT
 from llama_engine.options import EngineOptions
@@ -142,7 +143,7 @@ def test_a_number_of_layers_without_memory_is_not_tried_again(
             raise load_errors.out_of_memory(sliding, "made up")
         return load(source, gpu_layers)
 
-    monkeypatch.setattr("llama_engine.loading.has_gpu", lambda is_wanted: is_wanted)
+    monkeypatch.setattr("llama_engine.loading.loading.has_gpu", lambda is_wanted: is_wanted)
     monkeypatch.setattr(weights, "_load", crowded)
     loaded = load_engine(sliding, ONE)
     assert loaded.engine.stop()

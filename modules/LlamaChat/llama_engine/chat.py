@@ -18,7 +18,7 @@ from chat_backend import ChatMessage, Chunk, Completion, ModelFacts, PromptProgr
 from llama_engine.chat_options import request_of
 from llama_engine.chat_template import Render, render_messages
 from llama_engine.errors import GenerationError
-from llama_engine.facts import EngineFacts
+from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine
 from llama_engine.schedule.generation import Finished, Generation, TextDelta, TokenLogprob
 from llama_engine.schedule.generation import PromptProgress as Progress

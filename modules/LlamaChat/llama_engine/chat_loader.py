@@ -11,10 +11,10 @@ from llama_prompt import PromptTemplate
 
 from llama_engine.chat import EngineChat
 from llama_engine.gguf.header import GgufHeader
-from llama_engine.loading import LoadedEngine, load_engine
+from llama_engine.loading.loading import LoadedEngine, load_engine
+from llama_engine.loading.weights import LoadProgress
 from llama_engine.options import EngineOptions
 from llama_engine.schedule.engine import OnDeath
-from llama_engine.weights import LoadProgress
 
 
 def load_chat(

@@ -14,22 +14,22 @@ from pathlib import Path
 
 import llama_cpp
 
-from llama_engine.facts import EngineFacts
 from llama_engine.gguf import not_chat
 from llama_engine.gguf.header import GgufHeader, read_header
 from llama_engine.llama.context import Context
 from llama_engine.llama.llama_log import LoadLog, device_of, load_log
 from llama_engine.llama.model import Model
 from llama_engine.load_errors import LoadReason, ModelLoadError
+from llama_engine.loading.facts import EngineFacts
+from llama_engine.loading.opening import open_what_fits, thread_counts
+from llama_engine.loading.weights import LoadProgress, WeightSource, load_weights
 from llama_engine.machine import devices, machine_limits
 from llama_engine.memory.cache_shape import CacheShape, shape_in_header, shape_in_model, state_bytes
 from llama_engine.memory.context_plan import LEAST_CONTEXT, ContextPlan, plan_context
 from llama_engine.memory.disk_cache import DiskCache, fingerprint
 from llama_engine.memory.placement import Machine, Placement, need_of, place_layers
-from llama_engine.opening import open_what_fits, thread_counts
 from llama_engine.options import EngineOptions
 from llama_engine.schedule.engine import Engine, OnDeath
-from llama_engine.weights import LoadProgress, WeightSource, load_weights
 
 logger = logging.getLogger(__name__)
 
