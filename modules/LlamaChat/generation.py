@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chat_backend import ChatStream, Chunk
 from chat_request import ChatRequest
 from llama_chat import LlamaChat
+from llama_engine.chat.chat_backend import ChatStream, Chunk
 from llama_engine.errors import GenerationError, RequestError
 from llama_engine.load_errors import PromptTooLongError
 

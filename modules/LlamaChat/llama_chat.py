@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from chat_backend import (
+from llama_engine.chat.chat_backend import (
     ChatBackend,
     ChatMessage,
     ChatStream,
@@ -47,7 +47,7 @@ def engine_loader(
 
     def load(path: Path) -> tuple[ChatBackend, GgufHeader]:
         try:
-            from llama_engine.chat_loader import load_chat
+            from llama_engine.chat.chat_loader import load_chat
         except (ImportError, OSError, RuntimeError) as ex:
             raise ModelLoadError(
                 LoadReason.NO_LIBRARY,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_backend import ChatBackend, ChatMessage, ChatStream
 from llama_chat import LlamaChat, engine_loader, text_of
-from llama_engine.chat import EngineChat
-from llama_engine.chat_loader import chat_over, load_chat
+from llama_engine.chat.chat_backend import ChatBackend, ChatMessage, ChatStream
+from llama_engine.chat.chat_loader import chat_over, load_chat
+from llama_engine.chat.engine_chat import EngineChat
 from llama_engine.errors import GenerationError, GrammarError, ParameterError, TemplateError
 from llama_engine.load_errors import PromptTooLongError
 from llama_engine.loading.loading import load_engine

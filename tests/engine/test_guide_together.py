@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_backend import ChatMessage, Chunk
 from engine_helpers import CLOSE
-from llama_engine.chat import EngineChat
-from llama_engine.chat_loader import chat_over
+from llama_engine.chat.chat_backend import ChatMessage, Chunk
+from llama_engine.chat.chat_loader import chat_over
+from llama_engine.chat.engine_chat import EngineChat
 from llama_engine.loading.loading import load_engine
 from llama_engine.options import EngineOptions
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from chat_request import ChatRequest
 from generation import CUT_REPLY, EMPTY_REPLY, Generation
 from llama_chat import LlamaChat
+from llama_engine.chat.chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.gguf.weight_sizes import WeightSizes
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chat_backend import ChatMessage
-from llama_prompt import PromptTemplate
+from llama_engine.chat.chat_backend import ChatMessage
+from llama_engine.chat.llama_prompt import PromptTemplate
 
 MESSAGES = [
     ChatMessage(role="system", content="Be brief."),

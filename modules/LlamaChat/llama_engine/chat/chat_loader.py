@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_prompt import PromptTemplate
-
-from llama_engine.chat import EngineChat
+from llama_engine.chat.engine_chat import EngineChat
+from llama_engine.chat.llama_prompt import PromptTemplate
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.loading.loading import LoadedEngine, load_engine
 from llama_engine.loading.weights import LoadProgress

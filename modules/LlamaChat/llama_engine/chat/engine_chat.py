@@ -13,10 +13,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chat_backend import ChatMessage, Chunk, Completion, ModelFacts, PromptProgress, ShouldStop
-
-from llama_engine.chat_options import request_of
-from llama_engine.chat_template import Render, render_messages
+from llama_engine.chat.chat_backend import (
+    ChatMessage,
+    Chunk,
+    Completion,
+    ModelFacts,
+    PromptProgress,
+    ShouldStop,
+)
+from llama_engine.chat.chat_options import request_of
+from llama_engine.chat.chat_template import Render, render_messages
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine

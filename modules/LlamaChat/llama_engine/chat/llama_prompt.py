@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chat_backend import ChatMessage
 from llama_cpp import llama_chat_format
+
+from llama_engine.chat.chat_backend import ChatMessage
 
 logger = logging.getLogger(__name__)
 
