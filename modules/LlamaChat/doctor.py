@@ -53,7 +53,7 @@ def looked(name: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _check_model() -> Finding:
-    from diagnosis.model import check_model
+    from diagnosis.model_file import check_model
     from diagnosis.room import Room, room_for
 
     def room(weight_bytes: int) -> Room:
@@ -63,7 +63,7 @@ def _check_model() -> Finding:
 
 
 def _is_model_to_be_fetched() -> bool:
-    from diagnosis.model import is_to_be_fetched
+    from diagnosis.model_file import is_to_be_fetched
     from llama_engine.load_errors import ModelLoadError
     from model_choice import choose_model
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from build_proof import current_proof, prove, why_broken
+from chat_reply import ChatReply
 from chat_request import ChatRequest
 from engine_settings import engine_options
-from generation import Generation
 from llama_chat import LlamaChat, engine_loader
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
@@ -135,7 +135,7 @@ class LlamaChat_adapter(ModuleRunner):
         request = ChatRequest.from_data(data)
 
         def reply(_data: RequestData, command: RunningCommand) -> dict[str, Any]:
-            return Generation(chat, request, command).run()
+            return ChatReply(chat, request, command).run()
 
         return LongProcess(reply)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from llama_setup import builds
 from llama_setup.environment import Environment
-from llama_setup.errors import SetupError
 from llama_setup.ladder import Ladder, Wish
 from llama_setup.programs import say
+from llama_setup.setup_error import SetupError
 from llama_setup.wheel_cache import WheelCache, cache_folder
 
 MODULE_PATH = Path(__file__).resolve().parent

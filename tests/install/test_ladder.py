@@ -12,9 +12,9 @@ from llama_setup.amx import Amx
 from llama_setup.builds import CPU, ROCM, Build
 from llama_setup.compilation import Compilation
 from llama_setup.environment import Environment
-from llama_setup.errors import SetupError
 from llama_setup.ladder import Ladder, Wish
 from llama_setup.processor import Processor, from_cpuinfo
+from llama_setup.setup_error import SetupError
 from llama_setup.wheel_cache import WheelCache
 from test_processor import _V4, cpuinfo
 

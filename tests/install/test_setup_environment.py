@@ -10,8 +10,8 @@ import pytest
 import setup_environment
 from llama_setup.builds import CPU
 from llama_setup.environment import Environment
-from llama_setup.errors import SetupError
 from llama_setup.ladder import Ladder, Wish
+from llama_setup.setup_error import SetupError
 from setup_environment import main, set_up
 
 WISH = Wish(CPU)

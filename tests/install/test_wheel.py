@@ -116,7 +116,7 @@ def test_everything_lies_in_one_import_package(wheel: Path, project: Path) -> No
         "host/store/redis/scripts/claim.lua",
         "sdk/__init__.py",
         "modules/LlamaChat/modulesettings.json",
-        "modules/LlamaChat/llama_engine/engine.py",
+        "modules/LlamaChat/llama_engine/schedule/engine.py",
         "modules/LlamaChat/setup_environment.py",
         "modules/LlamaChat/llama_setup/amx_tile_config.h",
         "models/guide.gguf",

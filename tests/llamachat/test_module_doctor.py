@@ -17,7 +17,7 @@ import pytest
 from diagnosis.gpu import Card, Driver, ask_driver, check_gpu
 from diagnosis.hub_reach import check_hub
 from diagnosis.library import Library, check_library, check_proof, load_library, wheel_kind
-from diagnosis.model import check_model, is_to_be_fetched
+from diagnosis.model_file import check_model, is_to_be_fetched
 from diagnosis.room import Room, room_for
 from diagnosis.toolchain import check_compiler, check_processor, check_python
 from doctor import looked

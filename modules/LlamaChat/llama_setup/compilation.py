@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from llama_setup.builds import LLAMA_CPP_PYTHON
-from llama_setup.errors import SetupError
 from llama_setup.locks import locked
 from llama_setup.programs import run_logged, say
 from llama_setup.progress import CompileProgress
 from llama_setup.recipes import Recipe
+from llama_setup.setup_error import SetupError
 from llama_setup.wheel_cache import WheelCache
 
 _BACKEND = "scikit-build-core[pyproject]>=0.10"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama_setup.errors import SetupError
 from llama_setup.programs import run_logged, say
+from llama_setup.setup_error import SetupError
 
 MODULE_PATH = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)

@@ -22,10 +22,10 @@ from llama_setup.amx import Amx, try_amx
 from llama_setup.builds import CPU, LLAMA_CPP_PYTHON, Build
 from llama_setup.compilation import Compilation
 from llama_setup.environment import MODULE_PATH, Environment
-from llama_setup.errors import SetupError
 from llama_setup.processor import Processor, this_processor
 from llama_setup.programs import say
 from llama_setup.recipes import USER_VARIABLES, Recipe, compiler_command, recipes
+from llama_setup.setup_error import SetupError
 from llama_setup.wheel_cache import WheelCache, cache_folder, system_key
 
 _PROOF_TIMEOUT_S = 900.0

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from llama_setup.errors import SetupError
+from llama_setup.setup_error import SetupError
 
 _SHOWN_LOG_LINES = 15
 

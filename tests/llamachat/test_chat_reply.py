@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_reply import CUT_REPLY, EMPTY_REPLY, ChatReply
 from chat_request import ChatRequest
-from generation import CUT_REPLY, EMPTY_REPLY, Generation
 from llama_chat import LlamaChat
 from llama_engine.chat.chat_backend import ChatMessage, ChatStream, Chunk, Completion, ModelFacts
 from llama_engine.gguf.header import GgufHeader
@@ -54,7 +54,7 @@ def chat(model_dir: Path) -> Iterator[LlamaChat]:
 
 def test_a_reply_grows_and_is_counted(chat: LlamaChat) -> None:
     watched = Watched()
-    result = Generation(chat, request(max_tokens=20), watched.command).run()
+    result = ChatReply(chat, request(max_tokens=20), watched.command).run()
     assert result["success"] is True
     assert result["stop_reason"] == "length"
     assert result["processMs"] >= result["inferenceMs"] >= 0
@@ -66,24 +66,24 @@ def test_a_reply_grows_and_is_counted(chat: LlamaChat) -> None:
 
 def test_a_cancel_ends_it_and_keeps_the_text(chat: LlamaChat) -> None:
     watched = Watched(cancel_after_chars=20)
-    result = Generation(chat, request(max_tokens=300), watched.command).run()
+    result = ChatReply(chat, request(max_tokens=300), watched.command).run()
     assert result["stop_reason"] == "cancelled"
     assert result["success"] is True
     assert 20 < watched.command.length < 60
-    assert Generation(chat, request(), Watched().command).run()["stop_reason"] == "length"
+    assert ChatReply(chat, request(), Watched().command).run()["stop_reason"] == "length"
 
 
 def test_a_cancel_in_the_prompt(chat: LlamaChat) -> None:
     watched = Watched()
     watched.command.request_cancel()
-    result = Generation(chat, request(filler_text(300)), watched.command).run()
+    result = ChatReply(chat, request(filler_text(300)), watched.command).run()
     assert result["stop_reason"] == "cancelled"
     assert watched.command.text == ""
 
 
 def test_a_prompt_that_is_too_long_fails_with_both_numbers(chat: LlamaChat) -> None:
     watched = Watched()
-    result = Generation(chat, request(filler_text(700)), watched.command).run()
+    result = ChatReply(chat, request(filler_text(700)), watched.command).run()
     assert result["success"] is False
     assert "512" in result["error"]
 
@@ -142,19 +142,19 @@ def scripted(texts: Sequence[str], finish_reason: str | None) -> LlamaChat:
 
 def test_a_model_that_ends_by_itself_has_completed() -> None:
     watched = Watched()
-    result = Generation(scripted(["Yes", "."], "stop"), request(), watched.command).run()
+    result = ChatReply(scripted(["Yes", "."], "stop"), request(), watched.command).run()
     assert (result["success"], result["stop_reason"]) == (True, "completed")
     assert watched.command.text == "Yes."
 
 
 def test_an_empty_reply_is_a_failure_never_a_success() -> None:
-    result = Generation(scripted([], "stop"), request(), Watched().command).run()
+    result = ChatReply(scripted([], "stop"), request(), Watched().command).run()
     assert (result["success"], result["error"]) == (False, EMPTY_REPLY)
 
 
 def test_a_stream_without_its_end_has_failed_and_keeps_the_text() -> None:
     watched = Watched()
-    result = Generation(scripted(["Yes", ","], None), request(), watched.command).run()
+    result = ChatReply(scripted(["Yes", ","], None), request(), watched.command).run()
     assert (result["success"], result["error"]) == (False, CUT_REPLY)
     assert watched.command.text == "Yes,"
 
@@ -164,7 +164,7 @@ def test_an_engine_that_stops_fails_the_reply_and_keeps_the_text(model_dir: Path
     model.load()
     watched = Watched()
     watched.on_text = model.close
-    result = Generation(model, request(max_tokens=400), watched.command).run()
+    result = ChatReply(model, request(max_tokens=400), watched.command).run()
     assert result["success"] is False
     assert result["error"] == "The engine was stopped before the reply had ended"
     assert watched.command.text
@@ -172,14 +172,14 @@ def test_an_engine_that_stops_fails_the_reply_and_keeps_the_text(model_dir: Path
 
 def test_a_stop_string_at_once_is_an_empty_reply(chat: LlamaChat) -> None:
     first = Watched()
-    Generation(chat, request(max_tokens=1), first.command).run()
+    ChatReply(chat, request(max_tokens=1), first.command).run()
     watched = Watched()
     stopped = ChatRequest("Hello", None, 10, 0.0, {"stop": [first.command.text]})
-    result = Generation(chat, stopped, watched.command).run()
+    result = ChatReply(chat, stopped, watched.command).run()
     assert (result["success"], result["stop_reason"]) == (True, "completed")
     assert watched.command.text == ""
 
 
 def test_a_length_that_left_no_room_for_a_word() -> None:
-    result = Generation(scripted([], "length"), request(), Watched().command).run()
+    result = ChatReply(scripted([], "length"), request(), Watched().command).run()
     assert (result["success"], result["stop_reason"]) == (True, "length")

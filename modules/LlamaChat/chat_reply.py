@@ -26,7 +26,7 @@ EMPTY_REPLY = (
 CUT_REPLY = "The reply was cut: the engine ended before it. What there is of it is kept"
 
 
-class Generation:
+class ChatReply:
     """Runs one request on the model, and reports to one command."""
 
     def __init__(self, chat: LlamaChat, request: ChatRequest, command: RunningCommand) -> None:
