@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "modules" / "LlamaChat")]
 
 import llama_cpp  # noqa: E402
-from llama_engine.llama.context import Batch  # noqa: E402
+from llama_engine.llama.batch import Batch  # noqa: E402
 from llama_engine.llama.model import Model  # noqa: E402
 from llama_engine.llama.sampler import Sampler  # noqa: E402
 from llama_engine.loading.loading import load_engine  # noqa: E402

@@ -34,8 +34,8 @@ from llama_engine.schedule.generation import (  # noqa: E402
     PromptProgress,
     Request,
     TextDelta,
-    TokenLogprob,
 )
+from llama_engine.text.logprobs import TokenLogprob  # noqa: E402
 from llama_engine.text.sampling import SamplingParams  # noqa: E402
 
 from bench.make_model import filler_text, make_model  # noqa: E402

@@ -8,14 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_engine.schedule.engine import Engine
-from llama_engine.schedule.generation import (
-    Event,
-    Finished,
-    Generation,
-    Request,
-    TextDelta,
-    TokenLogprob,
-)
+from llama_engine.schedule.generation import Event, Finished, Generation, Request, TextDelta
+from llama_engine.text.logprobs import TokenLogprob
 from llama_engine.text.sampling import SamplingParams
 from make_model import filler_text
 

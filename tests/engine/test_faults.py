@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt, wait_for_text
 from llama_engine.errors import EngineStoppedError, GenerationError
-from llama_engine.llama.context import Batch, Context
+from llama_engine.llama.batch import Batch
+from llama_engine.llama.context import Context
 from llama_engine.schedule.engine import Engine
 
 Decode = Callable[[Context, Batch], int]

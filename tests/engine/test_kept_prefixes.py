@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_helpers import MakeEngine, ask, assert_same, collect, prompt
-from llama_engine.llama.context import view
 from llama_engine.memory.disk_cache import DiskCache, fingerprint
-from llama_engine.memory.snapshots import Snapshot, SnapshotStore, common_length
+from llama_engine.memory.snapshots import Snapshot, SnapshotStore
+from llama_engine.text.tokens import common_length, view
 
 
 def snapshot(tokens: list[int], size: int = 100) -> Snapshot:

@@ -26,8 +26,9 @@ from llama_engine.chat.chat_template import Render, render_messages
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine
-from llama_engine.schedule.generation import Finished, Generation, TextDelta, TokenLogprob
+from llama_engine.schedule.generation import Finished, Generation, TextDelta
 from llama_engine.schedule.generation import PromptProgress as Progress
+from llama_engine.text.logprobs import TokenLogprob
 
 _ASK_EVERY_S = 0.1
 """How often `should_stop` is asked while nothing comes."""

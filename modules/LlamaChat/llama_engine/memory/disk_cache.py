@@ -19,8 +19,8 @@ from typing import Any
 import diskcache  # type: ignore[import-untyped]
 import numpy as np
 
-from llama_engine.llama.context import Tokens, view
-from llama_engine.memory.snapshots import Snapshot, SnapshotStore, common_length
+from llama_engine.memory.snapshots import Snapshot, SnapshotStore
+from llama_engine.text.tokens import Tokens, common_length, view
 
 logger = logging.getLogger(__name__)
 

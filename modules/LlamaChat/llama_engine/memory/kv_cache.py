@@ -11,8 +11,9 @@ import itertools
 from array import array
 from typing import TYPE_CHECKING
 
-from llama_engine.llama.context import Context, Tokens, view
-from llama_engine.memory.snapshots import Snapshot, common_length
+from llama_engine.llama.context import Context
+from llama_engine.memory.snapshots import Snapshot
+from llama_engine.text.tokens import Tokens, common_length, view
 
 if TYPE_CHECKING:
     from llama_engine.schedule.sequence import Sequence

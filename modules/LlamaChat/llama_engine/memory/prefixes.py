@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llama_engine.llama.context import Tokens, view
 from llama_engine.memory.kv_cache import KvCache, Slot
-from llama_engine.memory.snapshots import Snapshot, SnapshotStore, common_length
+from llama_engine.memory.snapshots import Snapshot, SnapshotStore
 from llama_engine.schedule.sequence import Sequence
+from llama_engine.text.tokens import Tokens, common_length, view
 
 WORTH_TOKENS = 16
 """A shorter prefix is evaluated rather than copied or waited for."""

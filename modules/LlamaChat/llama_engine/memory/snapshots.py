@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.llama.context import Tokens, view
+from llama_engine.text.tokens import Tokens, common_length, view
 
 _MOST_KEPT = 512
 """Every newcomer's prompt is compared with each of them."""
@@ -29,16 +29,6 @@ class Snapshot:
     @property
     def size_bytes(self) -> int:
         return int(self.data.nbytes) + len(self.tokens) * self.tokens.itemsize
-
-
-def common_length(one: Tokens, other: Tokens) -> int:
-    """How many tokens two sequences have in common at their beginning."""
-    length = min(len(one), len(other))
-    if not length:
-        return 0
-    differs = one[:length] != other[:length]
-    at = int(differs.argmax())
-    return at if differs[at] else length
 
 
 class SnapshotStore:

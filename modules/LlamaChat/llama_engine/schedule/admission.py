@@ -11,13 +11,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from llama_engine.llama.context import view
 from llama_engine.memory.disk_cache import WORTH_TOKENS, DiskCache
 from llama_engine.memory.kv_cache import KvCache, Slot
 from llama_engine.memory.prefixes import PrefixPlan, plan_prefix
 from llama_engine.memory.snapshots import SnapshotStore
 from llama_engine.schedule.counts import EngineCounts
 from llama_engine.schedule.sequence import Sequence
+from llama_engine.text.tokens import view
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llama_engine.errors import GenerationError
+from llama_engine.text.logprobs import TokenLogprob
 from llama_engine.text.sampling import SamplingParams
 
 TEXT_EVERY_S = 0.03
@@ -46,16 +47,6 @@ class PromptProgress:
     evaluated: int
     total: int
     cached: int
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    """A token of the reply with its probability before any sampler, and the best alternatives."""
-
-    token: int
-    piece: bytes
-    logprob: float
-    top: tuple[tuple[int, bytes, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ or the context's end.
 from __future__ import annotations
 
 from llama_engine.llama.model import Model
-from llama_engine.schedule.generation import Reason, TextDelta, TokenLogprob
+from llama_engine.schedule.generation import Reason, TextDelta
 from llama_engine.schedule.sequence import Sequence
+from llama_engine.text.logprobs import TokenLogprob
 
 
 def extend_reply(

@@ -13,7 +13,8 @@ from array import array
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from llama_engine.schedule.generation import Finished, Generation, Reason, Request, TokenLogprob
+from llama_engine.schedule.generation import Finished, Generation, Reason, Request
+from llama_engine.text.logprobs import TokenLogprob
 from llama_engine.text.text_stream import TextStream
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llama_engine.llama.context import Batch, view
+from llama_engine.llama.batch import Batch
 from llama_engine.memory.kv_cache import Slot
 from llama_engine.schedule.budget import StepBudget, StepTokens
 from llama_engine.schedule.passes import choose_pass
 from llama_engine.schedule.sequence import Sequence
+from llama_engine.text.tokens import view
 
 _AGE_WEIGHT = 1.0
 """A prompt that has waited for a second goes before one that is a second of work shorter."""

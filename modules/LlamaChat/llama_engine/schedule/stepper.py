@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from llama_engine.llama.context import Batch, Context
+from llama_engine.llama.batch import Batch
+from llama_engine.llama.context import Context
 from llama_engine.memory.kv_cache import KvCache
 from llama_engine.schedule.counts import EngineCounts
 from llama_engine.schedule.sequence import Sequence

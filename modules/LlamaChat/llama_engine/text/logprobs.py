@@ -5,24 +5,35 @@ Invariant: these are the model's own, before temperature and every other sampler
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_engine.llama.model import Model
-from llama_engine.schedule.generation import TokenLogprob
+from llama_engine.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token of the reply with its probability before any sampler, and the best alternatives."""
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()
 
 
 def token_logprob(
-    model: Model, logits: NDArray[np.float32], token: int, alternatives: int
+    vocabulary: Vocabulary, logits: NDArray[np.float32], token: int, alternatives: int
 ) -> TokenLogprob:
     """The sampled token's log probability, with that many of the best tokens."""
     largest = float(logits.max())
     total = largest + float(np.log(np.exp(logits - largest).sum(dtype=np.float64)))
     top = tuple(
-        (each, model.piece(each), float(logits[each]) - total)
+        (each, vocabulary.piece(each), float(logits[each]) - total)
         for each in _best(logits, alternatives)
     )
-    return TokenLogprob(token, model.piece(token), float(logits[token]) - total, top)
+    return TokenLogprob(token, vocabulary.piece(token), float(logits[token]) - total, top)
 
 
 def _best(logits: NDArray[np.float32], count: int) -> list[int]:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from llama_engine.errors import GenerationError, GrammarError
-from llama_engine.llama.model import Model
 from llama_engine.text.constraint import Logits
+from llama_engine.text.vocabulary import Vocabulary
 
 _WITHOUT_TEXT = b"\xff"
 """Before the name of a token that has no text: llguidance never takes it for text."""
@@ -26,8 +26,8 @@ _WITHOUT_TEXT = b"\xff"
 class SchemaVocabulary:
     """A model's tokens as llguidance has them, made when wanted: half a second for 152,000."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
         self._making = threading.Lock()
         self._tokenizer: Any = None
 
@@ -35,7 +35,7 @@ class SchemaVocabulary:
         """For any number of constraints; it needs the model's memory no more."""
         with self._making:
             if self._tokenizer is None:
-                self._tokenizer = _tokenizer(self._model)
+                self._tokenizer = _tokenizer(self._vocabulary)
         return self._tokenizer
 
 
@@ -98,13 +98,13 @@ class _Tokens:
         return list(self.made.greedy_tokenize(text)) if self.made is not None else []
 
 
-def _tokenizer(model: Model) -> Any:
+def _tokenizer(vocabulary: Vocabulary) -> Any:
     from llguidance import LLTokenizer
 
-    every = range(model.vocab_tokens)
-    ends = [token for token in every if model.is_end(token)]
+    every = range(vocabulary.vocab_tokens)
+    ends = [token for token in every if vocabulary.is_end(token)]
     tokens: Any = _Tokens(
-        [model.piece(token) or _WITHOUT_TEXT + str(token).encode() for token in every], ends
+        [vocabulary.piece(token) or _WITHOUT_TEXT + str(token).encode() for token in every], ends
     )
     tokens.made = LLTokenizer(tokens, eos_token=ends or None)
     return tokens.made
