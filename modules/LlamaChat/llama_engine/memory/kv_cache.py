@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from typing import TYPE_CHECKING
 
 from llama_engine.llama.context import Context
 from llama_engine.memory.snapshots import Snapshot
 from llama_engine.text.tokens import Tokens, common_length, view
 
-if TYPE_CHECKING:
-    from llama_engine.schedule.sequence import Sequence
-
 _clock = itertools.count(1)
 
 
 class Slot:
-    """A place for one sequence's cells: in use by a sequence, or kept for whoever comes next."""
+    """A place for one sequence's cells: in use, or kept for whoever comes next."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.tokens: array[int] = array("i")
-        """May go on beyond `length`: with what its sequence still has to evaluate."""
+        """Of who uses it; may go on beyond `length`, with what is still to be evaluated."""
         self.length = 0
-        self.sequence: Sequence | None = None
+        self.is_free = True
         self.used_at = 0
         """When it was last given back; the smallest is the least recently used."""
 
@@ -39,8 +35,9 @@ class Slot:
         return view(self.tokens)[: self.length]
 
     @property
-    def is_free(self) -> bool:
-        return self.sequence is None
+    def is_generating(self) -> bool:
+        """Whether one more row gives its user one more token."""
+        return not self.is_free and len(self.tokens) - self.length == 1
 
 
 class KvCache:
@@ -57,20 +54,17 @@ class KvCache:
 
     @property
     def free_slots(self) -> list[Slot]:
-        """Slots without a sequence: empty ones first, then the least recently used."""
+        """Slots that nobody uses: empty ones first, then the least recently used."""
         free = [slot for slot in self.slots if slot.is_free]
         return sorted(free, key=lambda slot: (slot.length > 0, slot.used_at, slot.index))
 
-    def occupy(self, slot: Slot, sequence: Sequence) -> None:
-        """Give a slot to a sequence; its cells must be a beginning of the sequence's tokens."""
-        slot.tokens = sequence.tokens
-        slot.sequence, sequence.slot = sequence, slot
+    def occupy(self, slot: Slot, tokens: array[int]) -> None:
+        """Give a slot to whose tokens these are; its cells must be a beginning of them."""
+        slot.tokens, slot.is_free = tokens, False
 
     def release(self, slot: Slot) -> None:
         """Take the slot back and keep its cells for later."""
-        if slot.sequence is not None:
-            slot.sequence.slot = None
-        slot.sequence = None
+        slot.is_free = True
         slot.used_at = next(_clock)
 
     def clear(self, slot: Slot) -> None:
@@ -132,16 +126,15 @@ class KvCache:
         return self.cut(target, length)
 
     def swap(self, one: Slot, other: Slot) -> None:
-        """Exchange the contents of two slots, sequences included."""
-        saved = [self.save(slot) for slot in (one, other)]
-        owners = [slot.sequence for slot in (one, other)]
-        used_at = [slot.used_at for slot in (one, other)]
-        for slot, at in ((one, 1), (other, 0)):
-            snapshot, owner = saved[at], owners[at]
-            slot.sequence, slot.used_at = None, used_at[at]
+        """Exchange the contents of two slots. Who used one of them has to use the other then."""
+        contents = [
+            (self.save(slot), slot.tokens, slot.is_free, slot.used_at) for slot in (other, one)
+        ]
+        for slot, (snapshot, tokens, is_free, used_at) in zip((one, other), contents, strict=True):
+            slot.is_free, slot.used_at = True, used_at
             self.restore(snapshot, slot, len(snapshot.tokens))
-            if owner is not None:
-                self.occupy(slot, owner)
+            if not is_free:
+                self.occupy(slot, tokens)
 
     def common(self, slot: Slot, tokens: Tokens) -> int:
         """How many of a prompt's first tokens the slot has cells of, as far as they can be kept."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llama_engine.memory.kv_cache import KvCache, Slot
-from llama_engine.memory.snapshots import Snapshot, SnapshotStore
-from llama_engine.schedule.sequence import Sequence
+from llama_engine.memory.snapshots import Snapshot
 from llama_engine.text.tokens import Tokens, common_length, view
 
 WORTH_TOKENS = 16
@@ -24,13 +23,13 @@ of it is lost; otherwise the beginning is copied."""
 
 @dataclass(frozen=True)
 class PrefixPlan:
-    """The best beginning there is for a sequence now, or whom to wait for."""
+    """The best beginning there is for a prompt now, or what to wait for."""
 
     length: int = 0
     slot: Slot | None = None
     snapshot: Snapshot | None = None
-    leader: Sequence | None = None
-    """A sequence whose prompt, still being evaluated, begins with more of the same."""
+    leader: Slot | None = None
+    """In use, and the prompt that is still being evaluated there begins with more of the same."""
     leader_length: int = 0
 
     @property
@@ -40,11 +39,11 @@ class PrefixPlan:
         return slot is not None and slot.is_free and slot.length - self.length <= LOSS_TOKENS
 
 
-def plan_prefix(sequence: Sequence, cache: KvCache, snapshots: SnapshotStore) -> PrefixPlan:
-    """Look through slots and snapshots."""
-    tokens = view(sequence.tokens)[:-1]
+def plan_prefix(tokens: Tokens, cache: KvCache, kept: tuple[Snapshot | None, int]) -> PrefixPlan:
+    """Look through the slots. `tokens` are the prompt's without the last one, `kept` is the best
+    snapshot for them, and how much of it they begin with."""
     slot, length = _best_slot(cache, tokens)
-    snapshot, stored = _best_snapshot(sequence, tokens, cache, snapshots)
+    snapshot, stored = kept
     if stored > length:
         slot, length = None, stored
     else:
@@ -64,15 +63,6 @@ def _copied(slot: Slot | None, snapshot: Snapshot | None, cache: KvCache) -> int
     return len(snapshot.tokens) if snapshot is not None else 0
 
 
-def _best_snapshot(
-    sequence: Sequence, tokens: Tokens, cache: KvCache, snapshots: SnapshotStore
-) -> tuple[Snapshot | None, int]:
-    """As last time, if nothing has changed: a sequence that waits asks in every step."""
-    if sequence.kept is None or sequence.kept[0] != snapshots.version:
-        sequence.kept = (snapshots.version, *snapshots.best(tokens, cache.can_cut))
-    return sequence.kept[1:]
-
-
 def _best_slot(cache: KvCache, tokens: Tokens) -> tuple[Slot | None, int]:
     """The slot with the longest usable prefix; of equals the one that can be taken over."""
     best: tuple[Slot | None, int] = (None, 0)
@@ -87,13 +77,12 @@ def _is_better(slot: Slot, other: Slot | None) -> bool:
     return other is None or (slot.is_free and (not other.is_free or slot.length < other.length))
 
 
-def _best_leader(cache: KvCache, tokens: Tokens) -> tuple[Sequence | None, int]:
-    best: tuple[Sequence | None, int] = (None, 0)
+def _best_leader(cache: KvCache, tokens: Tokens) -> tuple[Slot | None, int]:
+    best: tuple[Slot | None, int] = (None, 0)
     for slot in cache.slots:
-        leader = slot.sequence
-        if leader is None or leader.is_generating:
+        if slot.is_free or slot.is_generating:
             continue
-        length = common_length(view(leader.tokens), tokens)
+        length = common_length(view(slot.tokens), tokens)
         if slot.length < length and length > best[1]:
-            best = (leader, length)
+            best = (slot, length)
     return best

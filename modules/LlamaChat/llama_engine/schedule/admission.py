@@ -53,13 +53,15 @@ class Admission:
         self._steps_with_hole = 0
         self._move_ms = 0.0
         """What moving a token's cells took last time."""
+        self._users: list[Sequence | None] = [None for _ in cache.slots]
+        """Who is in which slot."""
         self.waiting: list[Sequence] = []
         """In the order of arrival."""
 
     @property
     def running(self) -> list[Sequence]:
         """The sequences in slots, in the slots' order."""
-        return [slot.sequence for slot in self._cache.slots if slot.sequence is not None]
+        return [sequence for sequence in self._users if sequence is not None]
 
     def add(self, sequence: Sequence) -> None:
         bisect.insort(self.waiting, sequence, key=lambda each: each.number)
@@ -73,17 +75,33 @@ class Admission:
         for sequence in list(self.waiting):
             if not self._cache.free_slots:
                 break
-            plan = plan_prefix(sequence, self._cache, self._snapshots)
+            plan = self._plan(sequence)
             if self._is_being_fetched(sequence, plan):
                 continue
             if plan.leader is not None:
-                _pause(plan.leader, plan.leader_length)
+                self._pause(plan.leader, plan.leader_length)
             elif not self._has_room(sequence, plan):
                 break
             else:
                 self._start(sequence, plan)
                 admitted.append(sequence)
         return admitted
+
+    def _plan(self, sequence: Sequence) -> PrefixPlan:
+        """The snapshots as last time, if nothing has changed: who waits asks in every step."""
+        tokens = view(sequence.tokens)[:-1]
+        version = self._snapshots.version
+        if sequence.kept is None or sequence.kept[0] != version:
+            sequence.kept = (version, *self._snapshots.best(tokens, self._cache.can_cut))
+        return plan_prefix(tokens, self._cache, sequence.kept[1:])
+
+    def _pause(self, leader: Slot, length: int) -> None:
+        """Let a prompt's evaluation stop where a follower can take over."""
+        sequence, held = self._users[leader.index], leader.length
+        if sequence is None or length <= held:
+            return
+        if sequence.pause_at <= held or length < sequence.pause_at:
+            sequence.pause_at = length
 
     def _is_being_fetched(self, sequence: Sequence, plan: PrefixPlan) -> bool:
         """Whether its beginning is on its way from the disk, where more is than anywhere else."""
@@ -113,7 +131,8 @@ class Admission:
         if not sequence.started_s:
             sequence.started_s = time.monotonic()
         sequence.shared_tokens = plan.length if slot is not plan.slot else 0
-        self._cache.occupy(slot, sequence)
+        self._cache.occupy(slot, sequence.tokens)
+        self._users[slot.index], sequence.slot = sequence, slot
         sequence.begun_tokens = slot.length
         if not sequence.completion_tokens:
             sequence.cached_tokens = slot.length
@@ -163,7 +182,11 @@ class Admission:
             return
         if self._disk is not None and self._disk.is_worth_saving(slot.held):
             self._disk.save(self._cache.save(slot))
+        self._release(sequence, slot)
+
+    def _release(self, sequence: Sequence, slot: Slot) -> None:
         self._cache.release(slot)
+        self._users[slot.index] = sequence.slot = None
 
     def make_room(self) -> bool:
         """Free cells of the pool: kept ones first, then the youngest sequence's. False: none."""
@@ -182,7 +205,7 @@ class Admission:
         """Take a sequence's cells away; it goes on later by evaluating its tokens again."""
         slot = sequence.slot
         if slot is not None:
-            self._cache.release(slot)
+            self._release(sequence, slot)
             self._cache.clear(slot)
         sequence.barred_until = self._counts.finished + 1
         self._counts.stepped_back += 1
@@ -203,18 +226,14 @@ class Admission:
             self._move(self._cache.slots[last], free[0])
 
     def _move(self, slot: Slot, free: Slot) -> None:
-        """Let two slots change places, unless that would take too long."""
+        """Let a sequence change its slot for a free one, unless that would take too long."""
         tokens = slot.length + free.length
         if tokens * self._move_ms > _LONGEST_MOVE_MS:
             return
         started = time.perf_counter()
         self._cache.swap(free, slot)
+        sequence, self._users[slot.index] = self._users[slot.index], None
+        if sequence is not None:
+            self._users[free.index], sequence.slot = sequence, free
         self._move_ms = (time.perf_counter() - started) * 1e3 / max(tokens, 1)
         self._counts.moved += 1
-
-
-def _pause(leader: Sequence, length: int) -> None:
-    """Let a prompt's evaluation stop where a follower can take over."""
-    held = leader.slot.length if leader.slot else 0
-    if length > held and (leader.pause_at <= held or length < leader.pause_at):
-        leader.pause_at = length

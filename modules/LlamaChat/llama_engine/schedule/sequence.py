@@ -11,16 +11,13 @@ import itertools
 import time
 from array import array
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
+from llama_engine.llama.sampler import Sampler
+from llama_engine.memory.kv_cache import Slot
+from llama_engine.memory.snapshots import Snapshot
 from llama_engine.schedule.generation import Finished, Generation, Reason, Request
 from llama_engine.text.logprobs import TokenLogprob
 from llama_engine.text.text_stream import TextStream
-
-if TYPE_CHECKING:
-    from llama_engine.llama.sampler import Sampler
-    from llama_engine.memory.kv_cache import Slot
-    from llama_engine.memory.snapshots import Snapshot
 
 _numbers = itertools.count()
 
@@ -74,7 +71,7 @@ class Sequence:
     @property
     def is_generating(self) -> bool:
         """Whether one more row gives one more token."""
-        return self.todo == 1 and self.slot is not None
+        return self.slot is not None and self.slot.is_generating
 
     @property
     def keeps_last_apart(self) -> bool:
