@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from llama_engine.errors import GrammarError
 from llama_engine.text.schema_check import SPACING, prepare_schema
-from llama_engine.text.schema_trial import limits
+from llama_engine.text.schema_trial import fault_of, limits
 from llguidance import LLMatcher, LLTokenizer
 
 BYTES = LLTokenizer("byte")
@@ -49,8 +49,10 @@ def test_within_the_bounds(
 
 
 def written(prepared: str, dice: random.Random) -> str | None:
-    """Some text that the schema allows; None where llguidance finds that it allows none."""
+    """Some text that the schema allows; None where it allows none, or the trial refuses it."""
     grammar = LLMatcher.grammar_from_json_schema(prepared, overrides=SPACING)
+    if fault_of(grammar):
+        return None
     matcher = LLMatcher(BYTES, grammar, log_level=0, limits=limits())
     text = b""
     while not (matcher.is_stopped() or (matcher.is_accepting() and dice.random() < 0.3)):
