@@ -3,13 +3,13 @@
 It needs aiohttp and nothing else, because it travels inside a module's package into other hosts.
 """
 
-from sdk.errors import HostUnavailable, RequestError
+from sdk.host.errors import HostUnavailable, RequestError
+from sdk.host.wire import JSON
 from sdk.long_process import LongProcess, RunningCommand
 from sdk.module_logging import LogMethod, LogVerbosity
 from sdk.module_options import ModuleOptions
 from sdk.module_runner import ModuleRunner
 from sdk.request_data import RequestData
-from sdk.wire import JSON
 
 __all__ = [
     "JSON",

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from typing import Any
 
-from sdk.errors import RequestError, describe
+from sdk.host.errors import RequestError, describe
+from sdk.host.wire import encode_json
 from sdk.long_process import RunningCommand
-from sdk.wire import encode_json
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
+from sdk.host.wire import Work, clean_text
 from sdk.long_process import RunningCommand
 from sdk.request_data import RequestData
-from sdk.wire import Work, clean_text
 
 KEPT_FINISHED = 100
 

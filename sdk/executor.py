@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from sdk import answers
 from sdk.command_board import CommandBoard, LongCommand
+from sdk.host.answer_sender import Outlet
+from sdk.host.wire import Work
 from sdk.long_process import LongProcess
-from sdk.outlet import Outlet
 from sdk.published import PublishedRun
 from sdk.readiness import Readiness
 from sdk.request_data import RequestData
 from sdk.slots import Slots
 from sdk.user_threads import UserThreads
-from sdk.wire import Work
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

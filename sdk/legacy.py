@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sdk.errors import HostRefused, HostUnavailable
 from sdk.executor import CommandExecutor
-from sdk.host_client import HostClient
-from sdk.outlet import Outlet
+from sdk.host.answer_sender import Outlet
+from sdk.host.client import HostClient
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.tasks import Backoff, TaskSet
 from sdk.system_commands import SystemCommands
-from sdk.tasks import Backoff, TaskSet
 from sdk.work_loop import answer_system
 
 logger = logging.getLogger(__name__)

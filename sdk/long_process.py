@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sdk.output import REPLY, Channel, Output
-from sdk.wire import PieceProgress, clean_text, encode_json
+from sdk.host.output import REPLY, Channel, Output
+from sdk.host.wire import PieceProgress, clean_text, encode_json
 
 if TYPE_CHECKING:
     from sdk.request_data import RequestData

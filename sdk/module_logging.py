@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum, Flag
 from typing import Any
 
-from sdk.errors import HostRefused, HostUnavailable
-from sdk.tasks import Wake
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.tasks import Wake
 
 MAX_HELD_ENTRIES = 1024
 console = logging.getLogger("sdk.module")

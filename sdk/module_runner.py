@@ -13,14 +13,14 @@ from typing import Any, NoReturn, TypeAlias
 
 import aiohttp
 
-from sdk.errors import HostUnavailable, describe
-from sdk.host_client import HostClient
+from sdk.host.client import HostClient
+from sdk.host.errors import HostUnavailable, describe
+from sdk.host.wire import JSON
 from sdk.long_process import LongProcess
 from sdk.module_logging import LogMethod, ModuleLogger
 from sdk.module_options import ModuleOptions
 from sdk.request_data import RequestData
 from sdk.system_info import SystemInfo
-from sdk.wire import JSON
 
 logger = logging.getLogger(__name__)
 

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from sdk import answers
 from sdk.command_board import CommandBoard, LongCommand
-from sdk.control_loop import ControlLoop
-from sdk.errors import HostUnavailable, describe
 from sdk.executor import CommandExecutor
-from sdk.host_client import HostAddress, HostClient
+from sdk.host.answer_sender import HostOutlet
+from sdk.host.client import HostAddress, HostClient
+from sdk.host.control_loop import ControlLoop
+from sdk.host.errors import HostUnavailable, describe
+from sdk.host.progress_reporter import ProgressReporter
+from sdk.host.tasks import Backoff, TaskSet, Wake
+from sdk.host.wire import PROTOCOL
 from sdk.legacy import LegacyLoop
 from sdk.module_options import ModuleOptions
-from sdk.outlet import HostOutlet
-from sdk.progress_reporter import ProgressReporter
 from sdk.readiness import Readiness
 from sdk.self_test import self_test
 from sdk.slots import Slots
 from sdk.status_file import StatusFile
 from sdk.status_loop import StatusLoop, StatusSource
 from sdk.system_commands import SystemCommands
-from sdk.tasks import Backoff, TaskSet, Wake
 from sdk.user_threads import UserThreads
-from sdk.wire import PROTOCOL
 from sdk.work_loop import WorkLoop
 
 if TYPE_CHECKING:

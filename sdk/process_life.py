@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from sdk.errors import describe
+from sdk.host.errors import describe
 from sdk.module_logging import LogVerbosity
 from sdk.module_options import ModuleOptions
 from sdk.module_service import ModuleService

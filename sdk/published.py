@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 from sdk import answers
 from sdk.command_board import LongCommand
-from sdk.errors import describe
+from sdk.host.errors import describe
+from sdk.host.wire import clean_text, encode_json
 from sdk.long_process import RESERVED_FIELDS
 from sdk.user_threads import UserThreads
-from sdk.wire import clean_text, encode_json
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from sdk.errors import RequestError
-from sdk.wire import Work, decode_object
+from sdk.host.errors import RequestError
+from sdk.host.wire import Work, decode_object
 
 Number = TypeVar("Number", int, float)
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from sdk import answers
-from sdk.errors import describe
+from sdk.host.errors import describe
 from sdk.user_threads import UserThreads
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sdk.errors import describe
-from sdk.wire import encode_json
+from sdk.host.errors import describe
+from sdk.host.wire import encode_json
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sdk.errors import HostRefused, HostUnavailable, describe
-from sdk.host_client import HostClient
+from sdk.host.client import HostClient
+from sdk.host.errors import HostRefused, HostUnavailable, describe
+from sdk.host.tasks import Wake
+from sdk.host.wire import encode_json
 from sdk.readiness import Readiness
 from sdk.slots import Slots
 from sdk.status_file import StatusFile
-from sdk.tasks import Wake
 from sdk.user_threads import UserThreads
-from sdk.wire import encode_json
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sdk import answers
 from sdk.command_board import CancelAnswer, CommandBoard, LongCommand, State
+from sdk.host.wire import Work
 from sdk.request_data import RequestData
 from sdk.status_loop import StatusSource
 from sdk.user_threads import UserThreads
-from sdk.wire import Work
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

@@ -14,12 +14,12 @@ from typing import Any
 
 from sdk import answers
 from sdk.command_board import LongCommand
+from sdk.host.wire import Work
 from sdk.long_process import LongProcess
 from sdk.module_runner import ModuleRunner
 from sdk.published import PublishedRun
 from sdk.request_data import RequestData
 from sdk.user_threads import UserThreads
-from sdk.wire import Work
 
 COMMAND_ID = "test"
 

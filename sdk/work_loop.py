@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sdk.errors import HostRefused, HostUnavailable
 from sdk.executor import CommandExecutor
-from sdk.host_client import HostClient
-from sdk.outlet import Outlet
+from sdk.host.answer_sender import Outlet
+from sdk.host.client import HostClient
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.tasks import Backoff, TaskSet
+from sdk.host.wire import Work
 from sdk.readiness import Readiness
 from sdk.slots import Slots
 from sdk.system_commands import SystemCommands
-from sdk.tasks import Backoff, TaskSet
-from sdk.wire import Work
 
 logger = logging.getLogger(__name__)
 

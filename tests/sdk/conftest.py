@@ -10,7 +10,7 @@ import pytest
 from fake_host import FakeHost
 from part1_host import Part1Host
 
-from sdk.host_client import HostAddress
+from sdk.host.client import HostAddress
 from sdk.module_runner import ModuleRunner
 from sdk.module_service import ModuleService
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sdk import RequestError, answers
-from sdk.wire import encode_json
+from sdk.host.wire import encode_json
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sdk.host.output import REPLY, Channel, Output
 from sdk.long_process import RunningCommand
-from sdk.output import REPLY, Channel, Output
 
 REASONING = Channel("reasoning")
 CALL = Channel("tool_calls", 0, "weather")

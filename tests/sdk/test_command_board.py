@@ -14,8 +14,8 @@ from sdk.command_board import (
     State,
     missing_text,
 )
+from sdk.host.wire import Work
 from sdk.request_data import RequestData
-from sdk.wire import Work
 
 
 def make(board: CommandBoard | None = None, command_id: str = "id") -> LongCommand:

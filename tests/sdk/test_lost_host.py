@@ -11,9 +11,9 @@ from fake_host import FakeHost
 from stepping import Stepping
 
 from sdk import module_service
-from sdk.errors import HostDenied, HostUnavailable
-from sdk.host_client import HostAddress
-from sdk.host_link import SAY_AGAIN_S, HostLink
+from sdk.host.client import HostAddress
+from sdk.host.errors import HostDenied, HostUnavailable
+from sdk.host.reachability import SAY_AGAIN_S, HostLink
 from sdk.module_service import ModuleService
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from sdk import LogMethod
-from sdk.errors import HostUnavailable
+from sdk.host.errors import HostUnavailable
 from sdk.module_logging import MAX_HELD_ENTRIES, LogEntry, ModuleLogger
 
 TO_SERVER = LogMethod.Info | LogMethod.Server

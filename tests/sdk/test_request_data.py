@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk import RequestData, RequestError
-from sdk.wire import Work
+from sdk.host.wire import Work
 
 
 def data_with(**values: object) -> RequestData:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sdk.tasks import LONGEST_PAUSE_S, Backoff, TaskSet, Wake
+from sdk.host.tasks import LONGEST_PAUSE_S, Backoff, TaskSet, Wake
 
 
 async def test_a_failed_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:

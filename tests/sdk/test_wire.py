@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk import wire
+from sdk.host import wire
 
 TEXT = st.text(max_size=8)
 ANY_JSON = st.recursive(

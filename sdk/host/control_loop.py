@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from sdk.answers import failure
 from sdk.command_board import CommandBoard
-from sdk.errors import HostRefused, HostUnavailable
-from sdk.host_client import HostClient
-from sdk.outlet import Outlet
+from sdk.host.answer_sender import Outlet
+from sdk.host.client import HostClient
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.tasks import Backoff, TaskSet
+from sdk.host.wire import Control, Work
 from sdk.system_commands import SystemCommands
-from sdk.tasks import Backoff, TaskSet
-from sdk.wire import Control, Work
 from sdk.work_loop import answer_system
 
 logger = logging.getLogger(__name__)

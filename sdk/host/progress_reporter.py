@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from sdk.command_board import LongCommand
-from sdk.errors import HostRefused, HostUnavailable
-from sdk.output import REPLY, Channel
-from sdk.tasks import Backoff, Wake
-from sdk.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.output import REPLY, Channel
+from sdk.host.tasks import Backoff, Wake
+from sdk.host.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from sdk import wire
-from sdk.errors import HostDenied, HostRefused, HostUnavailable, describe
-from sdk.host_link import HostLink
+from sdk.host import wire
+from sdk.host.errors import HostDenied, HostRefused, HostUnavailable, describe
+from sdk.host.reachability import HostLink
+from sdk.host.tasks import Backoff
 from sdk.module_logging import LogEntry
-from sdk.tasks import Backoff
 
 T = TypeVar("T")
 

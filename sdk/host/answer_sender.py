@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from sdk.answers import enveloped
 from sdk.command_board import CommandBoard
-from sdk.errors import HostRefused
-from sdk.host_client import HostClient, until_answered
-from sdk.tasks import TaskSet
-from sdk.wire import Work, encode_json
+from sdk.host.client import HostClient, until_answered
+from sdk.host.errors import HostRefused
+from sdk.host.tasks import TaskSet
+from sdk.host.wire import Work, encode_json
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from sdk.errors import HostDenied
+from sdk.host.errors import HostDenied
 
 logger = logging.getLogger(__name__)
 

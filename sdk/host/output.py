@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sdk.wire import PieceProgress
+from sdk.host.wire import PieceProgress
 
 
 @dataclass(frozen=True)
