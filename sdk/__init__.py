@@ -5,11 +5,11 @@ It needs aiohttp and nothing else, because it travels inside a module's package 
 
 from sdk.host.errors import HostUnavailable, RequestError
 from sdk.host.wire import JSON
-from sdk.long_process import LongProcess, RunningCommand
 from sdk.module_logging import LogMethod, LogVerbosity
 from sdk.module_options import ModuleOptions
 from sdk.module_runner import ModuleRunner
-from sdk.request_data import RequestData
+from sdk.work.long_process import LongProcess, RunningCommand
+from sdk.work.request_data import RequestData
 
 __all__ = [
     "JSON",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sdk.executor import CommandExecutor
 from sdk.host.answer_sender import Outlet
 from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable
 from sdk.host.tasks import Backoff, TaskSet
-from sdk.system_commands import SystemCommands
-from sdk.work_loop import answer_system
+from sdk.work.executor import CommandExecutor
+from sdk.work.system_commands import SystemCommands
+from sdk.work.work_loop import answer_system
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ import aiohttp
 from sdk.host.client import HostClient
 from sdk.host.errors import HostUnavailable, describe
 from sdk.host.wire import JSON
-from sdk.long_process import LongProcess
 from sdk.module_logging import LogMethod, ModuleLogger
 from sdk.module_options import ModuleOptions
-from sdk.request_data import RequestData
 from sdk.system_info import SystemInfo
+from sdk.work.long_process import LongProcess
+from sdk.work.request_data import RequestData
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,6 @@ import secrets
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from sdk import answers
-from sdk.command_board import CommandBoard, LongCommand
-from sdk.executor import CommandExecutor
 from sdk.host.answer_sender import HostOutlet
 from sdk.host.client import HostAddress, HostClient
 from sdk.host.control_loop import ControlLoop
@@ -24,14 +21,17 @@ from sdk.host.tasks import Backoff, TaskSet, Wake
 from sdk.host.wire import PROTOCOL
 from sdk.legacy import LegacyLoop
 from sdk.module_options import ModuleOptions
-from sdk.readiness import Readiness
 from sdk.self_test import self_test
-from sdk.slots import Slots
 from sdk.status_file import StatusFile
 from sdk.status_loop import StatusLoop, StatusSource
-from sdk.system_commands import SystemCommands
-from sdk.user_threads import UserThreads
-from sdk.work_loop import WorkLoop
+from sdk.work import answers
+from sdk.work.command_board import CommandBoard, LongCommand
+from sdk.work.executor import CommandExecutor
+from sdk.work.readiness import Readiness
+from sdk.work.slots import Slots
+from sdk.work.system_commands import SystemCommands
+from sdk.work.user_threads import UserThreads
+from sdk.work.work_loop import WorkLoop
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

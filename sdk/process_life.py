@@ -20,7 +20,7 @@ from sdk.module_logging import LogVerbosity
 from sdk.module_options import ModuleOptions
 from sdk.module_service import ModuleService
 from sdk.self_test import self_test
-from sdk.user_threads import UserThreads
+from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

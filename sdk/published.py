@@ -15,12 +15,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sdk import answers
-from sdk.command_board import LongCommand
 from sdk.host.errors import describe
 from sdk.host.wire import clean_text, encode_json
-from sdk.long_process import RESERVED_FIELDS
-from sdk.user_threads import UserThreads
+from sdk.work import answers
+from sdk.work.command_board import LongCommand
+from sdk.work.long_process import RESERVED_FIELDS
+from sdk.work.user_threads import UserThreads
 
 logger = logging.getLogger(__name__)
 

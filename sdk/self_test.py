@@ -10,9 +10,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from sdk import answers
 from sdk.host.errors import describe
-from sdk.user_threads import UserThreads
+from sdk.work import answers
+from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

@@ -16,10 +16,10 @@ from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable, describe
 from sdk.host.tasks import Wake
 from sdk.host.wire import encode_json
-from sdk.readiness import Readiness
-from sdk.slots import Slots
 from sdk.status_file import StatusFile
-from sdk.user_threads import UserThreads
+from sdk.work.readiness import Readiness
+from sdk.work.slots import Slots
+from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdk import answers
-from sdk.command_board import LongCommand
 from sdk.host.wire import Work
-from sdk.long_process import LongProcess
 from sdk.module_runner import ModuleRunner
 from sdk.published import PublishedRun
-from sdk.request_data import RequestData
-from sdk.user_threads import UserThreads
+from sdk.work import answers
+from sdk.work.command_board import LongCommand
+from sdk.work.long_process import LongProcess
+from sdk.work.request_data import RequestData
+from sdk.work.user_threads import UserThreads
 
 COMMAND_ID = "test"
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from sdk.answers import enveloped
-from sdk.command_board import CommandBoard
 from sdk.host.client import HostClient, until_answered
 from sdk.host.errors import HostRefused
 from sdk.host.tasks import TaskSet
 from sdk.host.wire import Work, encode_json
+from sdk.work.answers import enveloped
+from sdk.work.command_board import CommandBoard
 
 logger = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sdk.answers import failure
-from sdk.command_board import CommandBoard
 from sdk.host.answer_sender import Outlet
 from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable
 from sdk.host.tasks import Backoff, TaskSet
 from sdk.host.wire import Control, Work
-from sdk.system_commands import SystemCommands
-from sdk.work_loop import answer_system
+from sdk.work.answers import failure
+from sdk.work.command_board import CommandBoard
+from sdk.work.system_commands import SystemCommands
+from sdk.work.work_loop import answer_system
 
 logger = logging.getLogger(__name__)
 

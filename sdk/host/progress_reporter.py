@@ -11,11 +11,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from sdk.command_board import LongCommand
 from sdk.host.errors import HostRefused, HostUnavailable
 from sdk.host.output import REPLY, Channel
 from sdk.host.tasks import Backoff, Wake
 from sdk.host.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
+from sdk.work.command_board import LongCommand
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sdk import RequestError, answers
+from sdk import RequestError
 from sdk.host.wire import encode_json
+from sdk.work import answers
 
 
 @pytest.mark.parametrize(

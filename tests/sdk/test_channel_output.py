@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sdk.host.output import REPLY, Channel, Output
-from sdk.long_process import RunningCommand
+from sdk.work.long_process import RunningCommand
 
 REASONING = Channel("reasoning")
 CALL = Channel("tool_calls", 0, "weather")

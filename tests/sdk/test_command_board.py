@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.command_board import (
+from sdk.host.wire import Work
+from sdk.work.command_board import (
     KEPT_FINISHED,
     CancelAnswer,
     CommandBoard,
@@ -14,8 +15,7 @@ from sdk.command_board import (
     State,
     missing_text,
 )
-from sdk.host.wire import Work
-from sdk.request_data import RequestData
+from sdk.work.request_data import RequestData
 
 
 def make(board: CommandBoard | None = None, command_id: str = "id") -> LongCommand:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.command_board import CommandBoard, LongCommand
 from sdk.host import progress_reporter
 from sdk.host.errors import HostUnavailable
 from sdk.host.progress_reporter import CommandReport, ProgressReporter
 from sdk.host.tasks import Wake
 from sdk.host.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport, Work
-from sdk.request_data import RequestData
+from sdk.work.command_board import CommandBoard, LongCommand
+from sdk.work.request_data import RequestData
 
 STEPS = st.lists(
     st.one_of(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sdk.slots import Slots
+from sdk.work.slots import Slots
 
 
 async def settle() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from sdk.user_threads import UserThreads
+from sdk.work.user_threads import UserThreads
 
 
 async def test_functions_run_in_threads_and_coroutines_on_the_loop() -> None:

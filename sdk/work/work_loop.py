@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sdk.executor import CommandExecutor
 from sdk.host.answer_sender import Outlet
 from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable
 from sdk.host.tasks import Backoff, TaskSet
 from sdk.host.wire import Work
-from sdk.readiness import Readiness
-from sdk.slots import Slots
-from sdk.system_commands import SystemCommands
+from sdk.work.executor import CommandExecutor
+from sdk.work.readiness import Readiness
+from sdk.work.slots import Slots
+from sdk.work.system_commands import SystemCommands
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from sdk import answers
-from sdk.command_board import CancelAnswer, CommandBoard, LongCommand, State
 from sdk.host.wire import Work
-from sdk.request_data import RequestData
 from sdk.status_loop import StatusSource
-from sdk.user_threads import UserThreads
+from sdk.work import answers
+from sdk.work.command_board import CancelAnswer, CommandBoard, LongCommand, State
+from sdk.work.request_data import RequestData
+from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

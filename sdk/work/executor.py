@@ -12,16 +12,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sdk import answers
-from sdk.command_board import CommandBoard, LongCommand
 from sdk.host.answer_sender import Outlet
 from sdk.host.wire import Work
-from sdk.long_process import LongProcess
 from sdk.published import PublishedRun
-from sdk.readiness import Readiness
-from sdk.request_data import RequestData
-from sdk.slots import Slots
-from sdk.user_threads import UserThreads
+from sdk.work import answers
+from sdk.work.command_board import CommandBoard, LongCommand
+from sdk.work.long_process import LongProcess
+from sdk.work.readiness import Readiness
+from sdk.work.request_data import RequestData
+from sdk.work.slots import Slots
+from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
     from sdk.module_runner import ModuleRunner

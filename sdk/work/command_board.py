@@ -13,8 +13,8 @@ from enum import Enum
 from typing import Any
 
 from sdk.host.wire import Work, clean_text
-from sdk.long_process import RunningCommand
-from sdk.request_data import RequestData
+from sdk.work.long_process import RunningCommand
+from sdk.work.request_data import RequestData
 
 KEPT_FINISHED = 100
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sdk.host.errors import RequestError, describe
 from sdk.host.wire import encode_json
-from sdk.long_process import RunningCommand
+from sdk.work.long_process import RunningCommand
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from sdk.host.output import REPLY, Channel, Output
 from sdk.host.wire import PieceProgress, clean_text, encode_json
 
 if TYPE_CHECKING:
-    from sdk.request_data import RequestData
+    from sdk.work.request_data import RequestData
 
 ResultFields: TypeAlias = Mapping[str, Any] | None
 LongFunction: TypeAlias = Callable[

@@ -1,0 +1,1 @@
+"""A command in the module, from its claim to its end."""
