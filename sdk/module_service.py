@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from sdk.field.part1_loop import LegacyLoop
 from sdk.host.answer_sender import HostOutlet
 from sdk.host.client import HostAddress, HostClient
 from sdk.host.control_loop import ControlLoop
@@ -19,7 +20,6 @@ from sdk.host.errors import HostUnavailable, describe
 from sdk.host.progress_reporter import ProgressReporter
 from sdk.host.tasks import Backoff, TaskSet, Wake
 from sdk.host.wire import PROTOCOL
-from sdk.legacy import LegacyLoop
 from sdk.module_options import ModuleOptions
 from sdk.self_test import self_test
 from sdk.status_file import StatusFile

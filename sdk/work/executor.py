@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sdk.field.published import PublishedRun
 from sdk.host.answer_sender import Outlet
 from sdk.host.wire import Work
-from sdk.published import PublishedRun
 from sdk.work import answers
 from sdk.work.command_board import CommandBoard, LongCommand
 from sdk.work.long_process import LongProcess
