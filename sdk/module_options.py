@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sdk.module_logging import LogVerbosity
+from sdk.process.module_logging import LogVerbosity
 
 DEFAULT_PORT = 32168
 HALF_PRECISION_CHOICES = ("force", "enable", "disable")

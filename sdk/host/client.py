@@ -17,7 +17,7 @@ from sdk.host import wire
 from sdk.host.errors import HostDenied, HostRefused, HostUnavailable, describe
 from sdk.host.reachability import HostLink
 from sdk.host.tasks import Backoff
-from sdk.module_logging import LogEntry
+from sdk.process.module_logging import LogEntry
 
 T = TypeVar("T")
 

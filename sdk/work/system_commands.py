@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from sdk.host.wire import Work
-from sdk.status_loop import StatusSource
+from sdk.process.status_loop import StatusSource
 from sdk.work import answers
 from sdk.work.command_board import CancelAnswer, CommandBoard, LongCommand, State
 from sdk.work.request_data import RequestData

@@ -12,7 +12,7 @@ from part1_host import Part1Host
 
 from sdk.host.client import HostAddress
 from sdk.module_runner import ModuleRunner
-from sdk.module_service import ModuleService
+from sdk.process.module_service import ModuleService
 
 Serve: TypeAlias = Callable[[ModuleRunner], Awaitable[ModuleService]]
 MODULE_ID = "TestModule"

@@ -10,11 +10,11 @@ from conftest import MODULE_ID, Serve
 from fake_host import FakeHost
 from stepping import Stepping
 
-from sdk import module_service
 from sdk.host.client import HostAddress
 from sdk.host.errors import HostDenied, HostUnavailable
 from sdk.host.reachability import SAY_AGAIN_S, HostLink
-from sdk.module_service import ModuleService
+from sdk.process import module_service
+from sdk.process.module_service import ModuleService
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from sdk import LogMethod
 from sdk.host.errors import HostUnavailable
-from sdk.module_logging import MAX_HELD_ENTRIES, LogEntry, ModuleLogger
+from sdk.process.module_logging import MAX_HELD_ENTRIES, LogEntry, ModuleLogger
 
 TO_SERVER = LogMethod.Info | LogMethod.Server
 

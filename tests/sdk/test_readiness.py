@@ -10,7 +10,7 @@ from conftest import Serve
 from fake_host import FakeHost
 from stepping import Stepping
 
-from sdk import self_test
+from sdk.process import self_test
 
 
 def states(host: FakeHost) -> list[str]:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from sdk.host.errors import describe
-from sdk.module_logging import LogVerbosity
 from sdk.module_options import ModuleOptions
-from sdk.module_service import ModuleService
-from sdk.self_test import self_test
+from sdk.process.module_logging import LogVerbosity
+from sdk.process.module_service import ModuleService
+from sdk.process.self_test import self_test
 from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable, describe
 from sdk.host.tasks import Wake
 from sdk.host.wire import encode_json
-from sdk.status_file import StatusFile
+from sdk.process.status_file import StatusFile
 from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
 from sdk.work.user_threads import UserThreads

@@ -21,9 +21,9 @@ from sdk.host.progress_reporter import ProgressReporter
 from sdk.host.tasks import Backoff, TaskSet, Wake
 from sdk.host.wire import PROTOCOL
 from sdk.module_options import ModuleOptions
-from sdk.self_test import self_test
-from sdk.status_file import StatusFile
-from sdk.status_loop import StatusLoop, StatusSource
+from sdk.process.self_test import self_test
+from sdk.process.status_file import StatusFile
+from sdk.process.status_loop import StatusLoop, StatusSource
 from sdk.work import answers
 from sdk.work.command_board import CommandBoard, LongCommand
 from sdk.work.executor import CommandExecutor
