@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdk.author.module_runner import ModuleRunner
 from sdk.field.published import PublishedRun
 from sdk.host.wire import Work
-from sdk.module_runner import ModuleRunner
 from sdk.work import answers
 from sdk.work.command_board import LongCommand
 from sdk.work.long_process import LongProcess

@@ -15,15 +15,15 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from sdk.author.module_options import ModuleOptions
 from sdk.host.errors import describe
-from sdk.module_options import ModuleOptions
 from sdk.process.module_logging import LogVerbosity
 from sdk.process.module_service import ModuleService
 from sdk.process.self_test import self_test
 from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
-    from sdk.module_runner import ModuleRunner
+    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 

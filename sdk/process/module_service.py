@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from sdk.author.module_options import ModuleOptions
 from sdk.field.part1_loop import LegacyLoop
 from sdk.host.answer_sender import HostOutlet
 from sdk.host.client import HostAddress, HostClient
@@ -20,7 +21,6 @@ from sdk.host.errors import HostUnavailable, describe
 from sdk.host.progress_reporter import ProgressReporter
 from sdk.host.tasks import Backoff, TaskSet, Wake
 from sdk.host.wire import PROTOCOL
-from sdk.module_options import ModuleOptions
 from sdk.process.self_test import self_test
 from sdk.process.status_file import StatusFile
 from sdk.process.status_loop import StatusLoop, StatusSource
@@ -34,7 +34,7 @@ from sdk.work.user_threads import UserThreads
 from sdk.work.work_loop import WorkLoop
 
 if TYPE_CHECKING:
-    from sdk.module_runner import ModuleRunner
+    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 

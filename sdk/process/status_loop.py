@@ -22,7 +22,7 @@ from sdk.work.slots import Slots
 from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
-    from sdk.module_runner import ModuleRunner
+    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 

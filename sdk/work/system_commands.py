@@ -16,7 +16,7 @@ from sdk.work.request_data import RequestData
 from sdk.work.user_threads import UserThreads
 
 if TYPE_CHECKING:
-    from sdk.module_runner import ModuleRunner
+    from sdk.author.module_runner import ModuleRunner
 
 CANCEL_MESSAGES = {
     CancelAnswer.CANCELLED: "The command has been cancelled before it began",

@@ -50,7 +50,7 @@ def test_what_is_in_it(module: Path, tmp_path: Path) -> None:
         "install.sh",
         "install.bat",
         "sdk/__init__.py",
-        "sdk/module_runner.py",
+        "sdk/author/module_runner.py",
         "models/guide.gguf",
         "LICENSE",
         "README.md",

@@ -10,8 +10,8 @@ import pytest
 from fake_host import FakeHost
 from part1_host import Part1Host
 
+from sdk.author.module_runner import ModuleRunner
 from sdk.host.client import HostAddress
-from sdk.module_runner import ModuleRunner
 from sdk.process.module_service import ModuleService
 
 Serve: TypeAlias = Callable[[ModuleRunner], Awaitable[ModuleService]]

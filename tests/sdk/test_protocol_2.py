@@ -12,7 +12,7 @@ from conftest import Serve
 from fake_host import FakeHost, HostCommand
 
 from sdk import LongProcess, ModuleRunner, RequestData, RunningCommand
-from sdk.module_runner import ProcessResult
+from sdk.author.module_runner import ProcessResult
 
 
 class Steps(ModuleRunner):

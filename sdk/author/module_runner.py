@@ -13,10 +13,10 @@ from typing import Any, NoReturn, TypeAlias
 
 import aiohttp
 
+from sdk.author.module_options import ModuleOptions
 from sdk.host.client import HostClient
 from sdk.host.errors import HostUnavailable, describe
 from sdk.host.wire import JSON
-from sdk.module_options import ModuleOptions
 from sdk.process.module_logging import LogMethod, ModuleLogger
 from sdk.process.system_info import SystemInfo
 from sdk.work.long_process import LongProcess
