@@ -15,7 +15,7 @@ import aiohttp
 
 from sdk.host import wire
 from sdk.host.errors import HostDenied, HostRefused, HostUnavailable, describe
-from sdk.host.reachability import HostLink
+from sdk.host.reachability import Reachability
 from sdk.host.tasks import Backoff
 from sdk.process.module_logging import LogEntry
 
@@ -61,7 +61,7 @@ class HostClient:
         self._urls = (address.url, *(url for url in address.more_urls if url != address.url))
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
-        self.link = HostLink()
+        self.reachability = Reachability()
         self.protocol = 1
 
     async def __aenter__(self) -> HostClient:
@@ -190,12 +190,12 @@ class HostClient:
             if method == "GET" and refusal.status in NO_SUCH_PATH:
                 self._lost(url, refusal)
             raise
-        self.link.works(url)
+        self.reachability.works(url)
         return reply
 
     def _lost(self, url: str, error: Exception) -> None:
         """Note it; the next call goes to the next address, if there are several."""
-        self.link.fails(url, error)
+        self.reachability.fails(url, error)
         if url == self.url:
             self._current = (self._current + 1) % len(self._urls)
 

@@ -19,7 +19,7 @@ SAY_AGAIN_S = 60.0
 HOW_TO_GET_IN = "give it the host's module token with --token, or in CPAI_API_TOKEN"
 
 
-class HostLink:
+class Reachability:
     """Told of the outcome of every call. Lives on the event loop. `clock` counts seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -143,7 +143,7 @@ class ModuleService:
     async def _until_drained(self, reason: str) -> None:
         await self._claims.cancel()
         while self.held():
-            if self._client.link.away_s > HOSTLESS_LIMIT_S:
+            if self._client.reachability.away_s > HOSTLESS_LIMIT_S:
                 self.quit(f"{reason}, and there has been no other for {HOSTLESS_LIMIT_S:g} s")
                 return
             await asyncio.sleep(DRAINED_LOOK_S)
@@ -178,7 +178,7 @@ class ModuleService:
         await self._handshake()
         self._begin_talk()
         while True:
-            await self._client.link.lost()
+            await self._client.reachability.lost()
             await self._keep_in_step()
 
     async def _keep_in_step(self) -> None:
@@ -186,7 +186,7 @@ class ModuleService:
         have been something else, a proxy without its host for instance."""
         is_back = False
         while not is_back:
-            is_back = await self._client.link.restored(LOOK_AGAIN_S)
+            is_back = await self._client.reachability.restored(LOOK_AGAIN_S)
             protocol = self._client.protocol
             await self._handshake()
             if self._client.protocol != protocol:

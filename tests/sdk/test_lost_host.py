@@ -12,7 +12,7 @@ from stepping import Stepping
 
 from sdk.host.client import HostAddress
 from sdk.host.errors import HostDenied, HostUnavailable
-from sdk.host.reachability import SAY_AGAIN_S, HostLink
+from sdk.host.reachability import SAY_AGAIN_S, Reachability
 from sdk.process import module_service
 from sdk.process.module_service import ModuleService
 
@@ -34,16 +34,16 @@ async def test_what_fails_is_said_once_and_so_is_its_return(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now_s = 100.0
-    link = HostLink(lambda: now_s)
-    assert link.away_s == 0
+    reachability = Reachability(lambda: now_s)
+    assert reachability.away_s == 0
     with caplog.at_level("INFO", logger="sdk"):
         for _ in range(3):
-            link.fails("http://gpu", HostUnavailable("connection refused"))
+            reachability.fails("http://gpu", HostUnavailable("connection refused"))
         now_s += 30
-        assert link.away_s == 30 and link.is_lost
-        link.works("http://gpu")
-        link.works("http://gpu")
-        assert link.away_s == 0 and not link.is_lost
+        assert reachability.away_s == 30 and reachability.is_lost
+        reachability.works("http://gpu")
+        reachability.works("http://gpu")
+        assert reachability.away_s == 0 and not reachability.is_lost
     assert [record.message for record in caplog.records] == [
         "no host for this module at http://gpu: connection refused. Trying again until there is "
         "one",
@@ -51,7 +51,7 @@ async def test_what_fails_is_said_once_and_so_is_its_return(
     ]
     caplog.clear()
     now_s += SAY_AGAIN_S
-    link.fails("http://gpu", HostUnavailable("connection refused"))
+    reachability.fails("http://gpu", HostUnavailable("connection refused"))
     assert len(caplog.records) == 1
 
 
