@@ -20,7 +20,7 @@ from sdk.work.work_loop import answer_system
 logger = logging.getLogger(__name__)
 
 
-class LegacyLoop:
+class Part1Loop:
     """`parallelism` commands at once may be inside `process()`; long ones then wait for a slot."""
 
     def __init__(

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from sdk.author.module_options import ModuleOptions
-from sdk.field.part1_loop import LegacyLoop
+from sdk.field.part1_loop import Part1Loop
 from sdk.host.answer_sender import HostOutlet
 from sdk.host.client import HostAddress, HostClient
 from sdk.host.control_loop import ControlLoop
@@ -214,7 +214,7 @@ class ModuleService:
             self._talk.spawn(self._guard(self._control_loop().run()))
         if not self._is_draining:
             is_part_1 = self._client.protocol < PROTOCOL
-            loop = self._legacy_loop() if is_part_1 else self._work_loop()
+            loop = self._part1_loop() if is_part_1 else self._work_loop()
             self._claims.spawn(self._guard(loop.run()))
 
     def _control_loop(self) -> ControlLoop:
@@ -239,8 +239,8 @@ class ModuleService:
             self._work,
         )
 
-    def _legacy_loop(self) -> LegacyLoop:
-        return LegacyLoop(
+    def _part1_loop(self) -> Part1Loop:
+        return Part1Loop(
             self._client,
             self._executor,
             self._system,
