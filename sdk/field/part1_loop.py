@@ -28,14 +28,14 @@ class Part1Loop:
         client: HostClient,
         executor: CommandExecutor,
         system: SystemCommands,
-        outlet: Outlet,
+        sender: Outlet,
         tasks: TaskSet,
         parallelism: int,
     ) -> None:
         self._client = client
         self._executor = executor
         self._system = system
-        self._outlet = outlet
+        self._sender = sender
         self._tasks = tasks
         self._gate = asyncio.Semaphore(max(1, parallelism))
 
@@ -52,6 +52,6 @@ class Part1Loop:
             if work is None:
                 continue
             if self._system.knows(work):
-                self._tasks.spawn(answer_system(self._system, self._outlet, work))
+                self._tasks.spawn(answer_system(self._system, self._sender, work))
             else:
                 self._tasks.spawn(self._executor.run_backlogged(work, self._gate))

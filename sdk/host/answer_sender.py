@@ -39,7 +39,7 @@ class Identity(Protocol):
     inference_device: str
 
 
-class HostOutlet:
+class AnswerSender:
     def __init__(self, client: HostClient, identity: Identity, board: CommandBoard) -> None:
         self._client = client
         self._identity = identity

@@ -28,7 +28,7 @@ class ControlLoop:
         client: HostClient,
         board: CommandBoard,
         system: SystemCommands,
-        outlet: Outlet,
+        sender: Outlet,
         tasks: TaskSet,
         on_quit: Callable[[str], None],
         on_drain: Callable[[str], None],
@@ -36,7 +36,7 @@ class ControlLoop:
         self._client = client
         self._board = board
         self._system = system
-        self._outlet = outlet
+        self._sender = sender
         self._tasks = tasks
         self._on_quit = on_quit
         self._on_drain = on_drain
@@ -68,7 +68,7 @@ class ControlLoop:
 
     def _answer(self, work: Work) -> None:
         if self._system.knows(work):
-            self._tasks.spawn(answer_system(self._system, self._outlet, work))
+            self._tasks.spawn(answer_system(self._system, self._sender, work))
         else:
             command = work.payload.get("command")
-            self._outlet.send(work, failure(f"{command} is no system command", 400))
+            self._sender.send(work, failure(f"{command} is no system command", 400))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.author.module_options import ModuleOptions
 from sdk.field.part1_loop import Part1Loop
-from sdk.host.answer_sender import HostOutlet
+from sdk.host.answer_sender import AnswerSender
 from sdk.host.client import HostAddress, HostClient
 from sdk.host.control_loop import ControlLoop
 from sdk.host.errors import HostUnavailable, describe
@@ -69,7 +69,7 @@ class ModuleService:
         """What depends on the protocol: control, progress."""
         self._claims = TaskSet()
         self._work = TaskSet()
-        self._outlet = HostOutlet(self._client, runner, self._board)
+        self._sender = AnswerSender(self._client, runner, self._board)
         self._reporter = ProgressReporter(
             self._client.progress, self._board.cancel, self._wake, self._urgent
         )
@@ -91,7 +91,7 @@ class ModuleService:
             self._slots,
             self.threads,
             self._readiness,
-            self._outlet,
+            self._sender,
             self._track,
         )
         self._reason = ""
@@ -105,7 +105,7 @@ class ModuleService:
 
     def held(self) -> list[str]:
         """Every command that was claimed here and whose end the host has not confirmed."""
-        confirmed_later = (*self._reporter.tracked(), *self._outlet.pending())
+        confirmed_later = (*self._reporter.tracked(), *self._sender.pending())
         return sorted(self._board.held().union(confirmed_later))
 
     def quit(self, reason: str) -> None:
@@ -222,7 +222,7 @@ class ModuleService:
             self._client,
             self._board,
             self._system,
-            self._outlet,
+            self._sender,
             self._work,
             self.quit,
             self.drain,
@@ -235,7 +235,7 @@ class ModuleService:
             self._slots,
             self._readiness,
             self._system,
-            self._outlet,
+            self._sender,
             self._work,
         )
 
@@ -244,7 +244,7 @@ class ModuleService:
             self._client,
             self._executor,
             self._system,
-            self._outlet,
+            self._sender,
             self._work,
             self._slots.limit,
         )
@@ -273,7 +273,7 @@ class ModuleService:
         for command in self._board.unfinished():
             command.finish(answers.cancelled("The module was stopped"))  # its text is complete
         await self._work.cancel()
-        await asyncio.gather(self._reporter.drain(REPORT_S), self._outlet.drain(REPORT_S))
+        await asyncio.gather(self._reporter.drain(REPORT_S), self._sender.drain(REPORT_S))
         await self._talk.cancel()
         await self._loops.cancel()
         await self._say_goodbye()

@@ -41,7 +41,7 @@ class CommandExecutor:
         slots: Slots,
         threads: UserThreads,
         readiness: Readiness,
-        outlet: Outlet,
+        sender: Outlet,
         track: Callable[[LongCommand], None],
     ) -> None:
         """`track` is told of every long command whose progress the host may be told of."""
@@ -50,7 +50,7 @@ class CommandExecutor:
         self._slots = slots
         self._threads = threads
         self._readiness = readiness
-        self._outlet = outlet
+        self._sender = sender
         self._track = track
         self._published_turn = asyncio.Lock()
 
@@ -85,7 +85,7 @@ class CommandExecutor:
             self._track(command)
         else:
             start = started_answer(command.command_id)
-            self._outlet.send(work, start, then=partial(self._track, command))
+            self._sender.send(work, start, then=partial(self._track, command))
 
     async def _begin(self, work: Work) -> tuple[LongCommand | None, Any]:
         """Calls `process()`. An ordinary answer is sent; else the long command and its function."""
@@ -101,14 +101,14 @@ class CommandExecutor:
             answer = answers.complete(value, "process()")
         except asyncio.CancelledError:
             if not (work.is_long_process and work.attempt):  # else the host gives it to another
-                self._outlet.send(work, answers.failure("The module was stopped", 503))
+                self._sender.send(work, answers.failure("The module was stopped", 503))
             raise
         except Exception as error:
             answer = answers.failure_of(error)
         finally:
             self._board.expect_no_more(work.request_id)
         self._count(answer)
-        self._outlet.send(work, answer)
+        self._sender.send(work, answer)
         return None, None
 
     async def _process(self, data: RequestData) -> Any:

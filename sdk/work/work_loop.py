@@ -32,7 +32,7 @@ class WorkLoop:
         slots: Slots,
         readiness: Readiness,
         system: SystemCommands,
-        outlet: Outlet,
+        sender: Outlet,
         tasks: TaskSet,
     ) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class WorkLoop:
         self._slots = slots
         self._readiness = readiness
         self._system = system
-        self._outlet = outlet
+        self._sender = sender
         self._tasks = tasks
         self._is_style_known = False
         self._backoff = Backoff()
@@ -53,7 +53,7 @@ class WorkLoop:
             if work is None:
                 continue
             if self._system.knows(work):
-                self._tasks.spawn(answer_system(self._system, self._outlet, work))
+                self._tasks.spawn(answer_system(self._system, self._sender, work))
             else:
                 self._slots.take()
                 await self._start(work)
@@ -79,5 +79,5 @@ class WorkLoop:
             self._is_style_known = True
 
 
-async def answer_system(system: SystemCommands, outlet: Outlet, work: Work) -> None:
-    outlet.send(work, await system.answer(work))
+async def answer_system(system: SystemCommands, sender: Outlet, work: Work) -> None:
+    sender.send(work, await system.answer(work))
