@@ -17,7 +17,6 @@ from sdk.host import wire
 from sdk.host.errors import HostDenied, HostRefused, HostUnavailable, describe
 from sdk.host.reachability import Reachability
 from sdk.host.tasks import Backoff
-from sdk.process.module_logging import LogEntry
 
 T = TypeVar("T")
 
@@ -138,7 +137,7 @@ class HostClient:
         data = {"statusData": text}
         await self._call("POST", path, query, timeout_s=STATUS_TIMEOUT_S, data=data)
 
-    async def log(self, entry: LogEntry) -> None:
+    async def log(self, entry: wire.LogEntry) -> None:
         form = {key: wire.clean_text(value) for key, value in vars(entry).items()}
         await self._call("POST", wire.LOG_PATH, {}, data=form)
 

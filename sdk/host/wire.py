@@ -53,6 +53,16 @@ class ProgressReport(TypedDict):
 
 
 @dataclass(frozen=True)
+class LogEntry:
+    """One line of the log, in the words of the wire."""
+
+    entry: str
+    category: str
+    label: str
+    log_level: str
+
+
+@dataclass(frozen=True)
 class Handshake:
     """What a host says of itself. `protocol` is 1 where the host does not name it."""
 

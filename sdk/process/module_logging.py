@@ -9,12 +9,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, Flag
 from typing import Any
 
 from sdk.host.errors import HostRefused, HostUnavailable
 from sdk.host.tasks import Wake
+from sdk.host.wire import LogEntry
 
 MAX_HELD_ENTRIES = 1024
 console = logging.getLogger("sdk.module")
@@ -47,16 +47,6 @@ LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """One line of the log, in the words of the wire."""
-
-    entry: str
-    category: str
-    label: str
-    log_level: str
 
 
 SendLog = Callable[[LogEntry], Awaitable[None]]

@@ -9,7 +9,8 @@ import pytest
 
 from sdk import LogMethod
 from sdk.host.errors import HostUnavailable
-from sdk.process.module_logging import MAX_HELD_ENTRIES, LogEntry, ModuleLogger
+from sdk.host.wire import LogEntry
+from sdk.process.module_logging import MAX_HELD_ENTRIES, ModuleLogger
 
 TO_SERVER = LogMethod.Info | LogMethod.Server
 
