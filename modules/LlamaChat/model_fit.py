@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from llama_engine.machine import devices, machine_limits
-from llama_engine.memory.context_plan import COMPUTE_BYTES
-from llama_engine.memory.placement import MARGIN_BYTES
+from llama_engine.plan.context_plan import COMPUTE_BYTES
+from llama_engine.plan.placement import MARGIN_BYTES
 
 _LEAST_CACHE_BYTES = 128 * 1024**2
 """About what the shortest context of a middling model takes."""

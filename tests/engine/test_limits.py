@@ -11,8 +11,8 @@ from llama_engine.errors import ParameterError
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading.loading import load_engine
 from llama_engine.machine import machine_limits
-from llama_engine.memory.context_plan import COMPUTE_BYTES, Room, plan_context
 from llama_engine.options import EngineOptions
+from llama_engine.plan.context_plan import COMPUTE_BYTES, Room, plan_context
 
 CELL = 10_000.0
 GIB = 1024.0**3

@@ -10,12 +10,12 @@ import pytest
 from engine_helpers import MakeEngine, ask, collect
 from llama_engine import load_errors
 from llama_engine.gguf.header import read_header
+from llama_engine.llama import opening, weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.loading import opening, weights
 from llama_engine.loading.loading import load_engine
-from llama_engine.memory.cache_shape import shape_in_header, shape_in_model, state_bytes
-from llama_engine.memory.context_plan import LEAST_CONTEXT
 from llama_engine.options import EngineOptions
+from llama_engine.plan.cache_shape import shape_in_header, shape_in_model, state_bytes
+from llama_engine.plan.context_plan import LEAST_CONTEXT
 from llama_engine.schedule.engine import Engine
 from odd_models import (
     WIDTH,

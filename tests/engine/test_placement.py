@@ -9,9 +9,9 @@ import pytest
 from llama_engine.errors import ParameterError
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.machine.devices import Device
-from llama_engine.memory.context_plan import COMPUTE_BYTES
-from llama_engine.memory.placement import MARGIN_BYTES, Machine, Need, Placement, place_layers
 from llama_engine.options import EngineOptions
+from llama_engine.plan.context_plan import COMPUTE_BYTES
+from llama_engine.plan.placement import MARGIN_BYTES, Machine, Need, Placement, place_layers
 
 GIB = 1024**3
 NEED = Need((0.25 * GIB,) * 32 + (0.5 * GIB,), (4_000.0,) * 32 + (0.0,), 0.5 * GIB)

@@ -10,8 +10,8 @@ from pathlib import Path
 from llama_engine.chat.engine_chat import EngineChat
 from llama_engine.chat.llama_prompt import PromptTemplate
 from llama_engine.gguf.header import GgufHeader
+from llama_engine.llama.weights import LoadProgress
 from llama_engine.loading.loading import LoadedEngine, load_engine
-from llama_engine.loading.weights import LoadProgress
 from llama_engine.options import EngineOptions
 from llama_engine.schedule.engine import OnDeath
 

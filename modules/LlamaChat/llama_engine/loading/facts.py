@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llama_engine.gguf.header import GgufHeader
-from llama_engine.memory.context_plan import ContextPlan
+from llama_engine.plan.context_plan import ContextPlan
 
 
 @dataclass(frozen=True)

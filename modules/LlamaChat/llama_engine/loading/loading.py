@@ -19,16 +19,16 @@ from llama_engine.gguf.header import GgufHeader, read_header
 from llama_engine.llama.context import Context
 from llama_engine.llama.llama_log import LoadLog, device_of, load_log
 from llama_engine.llama.model import Model
+from llama_engine.llama.opening import open_what_fits, thread_counts
+from llama_engine.llama.weights import LoadProgress, WeightSource, load_weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading.facts import EngineFacts
-from llama_engine.loading.opening import open_what_fits, thread_counts
-from llama_engine.loading.weights import LoadProgress, WeightSource, load_weights
 from llama_engine.machine import devices, machine_limits
-from llama_engine.memory.cache_shape import CacheShape, shape_in_header, shape_in_model, state_bytes
-from llama_engine.memory.context_plan import LEAST_CONTEXT, ContextPlan, plan_context
 from llama_engine.memory.disk_cache import DiskCache, fingerprint
-from llama_engine.memory.placement import Machine, Placement, need_of, place_layers
 from llama_engine.options import EngineOptions
+from llama_engine.plan.cache_shape import CacheShape, shape_in_header, shape_in_model, state_bytes
+from llama_engine.plan.context_plan import LEAST_CONTEXT, ContextPlan, plan_context
+from llama_engine.plan.placement import Machine, Placement, need_of, place_layers
 from llama_engine.schedule.engine import Engine, OnDeath
 
 logger = logging.getLogger(__name__)

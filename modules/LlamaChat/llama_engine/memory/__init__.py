@@ -1,1 +1,1 @@
-"""Where layers and KV cells lie, which of them are kept, and for whom."""
+"""The KV cache: which cells are kept, and for whom."""

@@ -20,8 +20,8 @@ from llama_engine import load_errors
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.load_errors import ModelLoadError
 from llama_engine.machine.devices import Device
-from llama_engine.memory.context_plan import COMPUTE_BYTES, FREE_SHARE, Room
 from llama_engine.options import EngineOptions, within
+from llama_engine.plan.context_plan import COMPUTE_BYTES, FREE_SHARE, Room
 
 MARGIN_BYTES = 1024**3
 """What stays free on every accelerator: for other programs, and for what nobody can foresee."""

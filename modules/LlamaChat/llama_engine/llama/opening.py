@@ -18,8 +18,8 @@ from llama_engine.llama.llama_log import LoadLog
 from llama_engine.llama.model import Model
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.machine import machine_limits
-from llama_engine.memory.context_plan import LEAST_CONTEXT, ContextPlan
 from llama_engine.options import CACHE_TYPES, FLASH_ATTENTION, EngineOptions
+from llama_engine.plan.context_plan import LEAST_CONTEXT, ContextPlan
 
 logger = logging.getLogger(__name__)
 

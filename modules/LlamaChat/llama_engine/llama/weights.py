@@ -18,8 +18,8 @@ from llama_engine.gguf.header import GgufHeader
 from llama_engine.llama.llama_log import LoadLog
 from llama_engine.llama.model import Model
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.memory.placement import Placement
 from llama_engine.options import SPLIT_MODES, EngineOptions
+from llama_engine.plan.placement import Placement
 
 logger = logging.getLogger(__name__)
 
