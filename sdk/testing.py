@@ -103,7 +103,7 @@ async def _run_long(
 ) -> Ended:
     def look() -> None:
         running = command.running
-        if cancel_when is not None and cancel_when(running.text, running.fields()[0]):
+        if cancel_when is not None and cancel_when(running.text, running.output.fields()[0]):
             running.request_cancel()
             loop.call_soon_threadsafe(command.cancel_requested.set)
 
@@ -117,7 +117,7 @@ async def _run_long(
         command.finish(answers.long_result(call, command.running))
     else:
         await PublishedRun(module, function, command, threads).run()
-    fields, _ = command.running.fields()
+    fields, _ = command.output.fields()
     return Ended(command.state.value, command.running.text, fields, command.result or {})
 
 

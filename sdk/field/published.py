@@ -122,7 +122,7 @@ class PublishedRun:
             shown = running.text
             if reply.startswith(shown):
                 running.append(reply[len(shown) :])
-        known, _ = running.fields()
+        known, _ = running.output.fields()
         fields = {str(key): value for key, value in status.items() if key not in RESERVED_FIELDS}
         if known | fields != known:
             running.set(**fields)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from sdk.host.errors import HostRefused, HostUnavailable
-from sdk.host.output import REPLY, Channel
+from sdk.host.output import REPLY, Channel, Output
 from sdk.host.tasks import Backoff, Wake
-from sdk.host.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport
-from sdk.work.command_board import LongCommand
+from sdk.host.wire import CommandProgress, CommandReceipt, ProgressReply, ProgressReport, Work
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,25 @@ MAX_TEXT_PER_REPORT = 32_768
 """Code points of one command in one request, so that a long absence cannot make a huge body."""
 
 
+class ReportedCommand(Protocol):
+    """A command whose progress is told, from its start to its end."""
+
+    work: Work
+    is_given_up: bool
+    """The module ends before it: it has text, and no result."""
+    result: dict[str, Any] | None
+
+    @property
+    def output(self) -> Output: ...
+    @property
+    def is_finished(self) -> bool: ...
+    def cancel(self) -> object: ...
+
+
 class CommandReport:
     """What the host is known to hold of one command, and what it is to be sent next."""
 
-    def __init__(self, command: LongCommand) -> None:
+    def __init__(self, command: ReportedCommand) -> None:
         self.command = command
         self._held: dict[Channel, int] = {REPLY: 0}
         self._acked_version = 0
@@ -39,14 +54,14 @@ class CommandReport:
         self.is_settled = False
 
     def has_news(self) -> bool:
-        running = self.command.running
-        _, version = running.fields()
+        output = self.command.output
+        _, version = output.fields()
         return (
-            self.command.is_finished or running.length > self.acked or version > self._acked_version
+            self.command.is_finished or output.total > self.acked or version > self._acked_version
         )
 
     def is_urgent(self) -> bool:
-        return self.command.is_finished or 0 == self.acked < self.command.running.length
+        return self.command.is_finished or 0 == self.acked < self.command.output.total
 
     @property
     def acked(self) -> int:
@@ -56,17 +71,17 @@ class CommandReport:
     def build(self) -> CommandProgress:
         """The next entry; after a lost answer it repeats what may not have arrived."""
         is_finished = self.command.is_finished  # asked first: the text is complete from then on
-        running = self.command.running
-        length, pieces = running.length, running.lacking(self._held, MAX_TEXT_PER_REPORT)
-        fields, self._sent_version = running.fields()
+        output = self.command.output
+        length, pieces = output.total, output.lacking(self._held, MAX_TEXT_PER_REPORT)
+        fields, self._sent_version = output.fields()
         entry: CommandProgress = {
-            "commandId": self.command.command_id,
+            "commandId": self.command.work.request_id,
             "attempt": self.command.work.attempt,
             "offset": self._held[REPLY],
             "text": "",
             "fields": fields if self._sent_version > self._acked_version else {},
         }
-        if running.has_reply_alone:
+        if output.has_reply_alone:
             entry["text"] = "".join(piece["text"] for piece in pieces)
         else:
             entry["pieces"] = pieces
@@ -88,12 +103,12 @@ class CommandReport:
             self._held[channel] = self._bounded(channel, held["offset"])
         self._held[REPLY] = self._bounded(REPLY, receipt.offset)
         self._acked_version = self._sent_version
-        self.is_settled = self._sent_result and self.acked == self.command.running.length
+        self.is_settled = self._sent_result and self.acked == self.command.output.total
         moved = before != (self.acked, self._acked_version)
         return moved or self.is_settled or not self.has_news()
 
     def _bounded(self, channel: Channel, offset: int) -> int:
-        return max(0, min(offset, self.command.running.channel_length(channel)))
+        return max(0, min(offset, self.command.output.length(channel)))
 
 
 class ProgressReporter:
@@ -120,8 +135,8 @@ class ProgressReporter:
         self._all_settled = asyncio.Event()
         self._all_settled.set()
 
-    def track(self, command: LongCommand) -> None:
-        self._reports[command.command_id] = CommandReport(command)
+    def track(self, command: ReportedCommand) -> None:
+        self._reports[command.work.request_id] = CommandReport(command)
         self._all_settled.clear()
 
     def tracked(self) -> list[str]:
@@ -177,7 +192,7 @@ class ProgressReporter:
         receipts = {receipt.command_id: receipt for receipt in reply.receipts}
         is_forward = True
         for report in reports:
-            receipt = receipts.get(report.command.command_id)
+            receipt = receipts.get(report.command.work.request_id)
             is_forward &= receipt is not None and report.apply(receipt)
             if receipt is not None and not receipt.accepted:
                 logger.warning("the host gave up %s: %s", receipt.command_id, receipt.error)
@@ -189,7 +204,7 @@ class ProgressReporter:
         return is_forward
 
     def _forget(self, report: CommandReport) -> None:
-        if self._reports.get(report.command.command_id) is report:
-            del self._reports[report.command.command_id]
+        if self._reports.get(report.command.work.request_id) is report:
+            del self._reports[report.command.work.request_id]
         if not self._reports:
             self._all_settled.set()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
+from sdk.host.output import Output
 from sdk.host.wire import Work, clean_text
 from sdk.work.long_process import RunningCommand
 from sdk.work.request_data import RequestData
@@ -63,6 +64,10 @@ class LongCommand:
         return self.work.request_id
 
     @property
+    def output(self) -> Output:
+        return self.running.output
+
+    @property
     def is_finished(self) -> bool:
         return self.result is not None
 
@@ -84,7 +89,7 @@ class LongCommand:
         reply = result.pop("reply", None)
         if isinstance(reply, str):
             self.running.append(missing_text(self.running.text, clean_text(reply)))
-        self.running.close()
+        self.running.output.close()
         if result["success"] and "stop_reason" not in result:
             result["stop_reason"] = "cancelled" if self.running.is_cancelled else "completed"
         if self._started_s is not None:
@@ -171,6 +176,12 @@ class CommandBoard:
             return CancelAnswer.REPEATED if was_cancelled else CancelAnswer.REQUESTED
         command = self.get(command_id)
         return command.cancel() if command is not None else CancelAnswer.UNKNOWN
+
+    def refused(self, work: Work) -> None:
+        """The host wants no answer to this claim: it is pointless to go on with it."""
+        command = self.get(work.request_id)
+        if command is not None and command.work is work:
+            command.cancel()
 
     def _forget_oldest(self) -> None:
         finished = [command for command in self if command.is_finished]

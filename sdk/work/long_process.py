@@ -10,17 +10,15 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from sdk.host.output import REPLY, Channel, Output
-from sdk.host.wire import PieceProgress, clean_text, encode_json
-
-if TYPE_CHECKING:
-    from sdk.work.request_data import RequestData
+from sdk.host.wire import clean_text, encode_json
+from sdk.work.request_data import RequestData
 
 ResultFields: TypeAlias = Mapping[str, Any] | None
 LongFunction: TypeAlias = Callable[
-    ["RequestData", "RunningCommand"], ResultFields | Awaitable[ResultFields]
+    [RequestData, "RunningCommand"], ResultFields | Awaitable[ResultFields]
 ]
 
 
@@ -64,12 +62,9 @@ class RunningCommand:
         self._command_id = command_id
         self._on_change = on_change
         self._on_first_text = on_first_text
-        self._lock = threading.Lock()
-        self._output = Output()
-        self._fields: dict[str, Any] = {}
-        self._fields_version = 0
         self._cancelled = threading.Event()
-        self._is_closed = False
+        self.output = Output()
+        """For the SDK, not for modules."""
 
     @property
     def command_id(self) -> str:
@@ -79,6 +74,11 @@ class RunningCommand:
     def is_cancelled(self) -> bool:
         """Ask this between steps; when it is True, return soon."""
         return self._cancelled.is_set()
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        return self.output.text(REPLY)
 
     def append(
         self, text: str, channel: str = "reply", *, index: int | None = None, name: str = ""
@@ -90,13 +90,11 @@ class RunningCommand:
         if not isinstance(text, str):
             raise TypeError(f"append expects a str, got {type(text).__name__}")
         place, text = _channel(channel, index, name), clean_text(text)
-        with self._lock:
-            if self._is_closed or not text:
-                return
-            is_first = not self._output.total
-            self._output.add(place, text)
+        before = self.output.add(place, text) if text else None
+        if before is None:
+            return
         self._on_change()
-        if is_first:
+        if before == 0:
             self._on_first_text()
 
     def set(self, **fields: Any) -> None:
@@ -111,53 +109,12 @@ class RunningCommand:
                 "name is the host's; return it as the result, or take another name"
             )
         encode_json(fields)
-        with self._lock:
-            if self._is_closed:
-                return
-            self._fields.update(fields)
-            self._fields_version += 1
-        self._on_change()
-
-    # What follows is for the SDK, not for modules.
-
-    @property
-    def length(self) -> int:
-        """Code points of all channels so far."""
-        with self._lock:
-            return self._output.total
-
-    @property
-    def text(self) -> str:
-        """The reply so far."""
-        with self._lock:
-            return self._output.text(REPLY)
-
-    def channel_length(self, channel: Channel) -> int:
-        with self._lock:
-            return self._output.length(channel)
-
-    @property
-    def has_reply_alone(self) -> bool:
-        with self._lock:
-            return self._output.has_reply_alone
-
-    def lacking(self, held: Mapping[Channel, int], most: int) -> list[PieceProgress]:
-        """What one lacks who holds so much of each channel; so many code points at most."""
-        with self._lock:
-            return self._output.lacking(held, most)
-
-    def fields(self) -> tuple[dict[str, Any], int]:
-        """A copy of the fields, and a number that grows with every change."""
-        with self._lock:
-            return dict(self._fields), self._fields_version
+        if self.output.set(fields):
+            self._on_change()
 
     def request_cancel(self) -> None:
+        """For the SDK, and for tests: the command is to stop."""
         self._cancelled.set()
-
-    def close(self) -> None:
-        """The command has ended: from here on its thread is talking to nobody."""
-        with self._lock:
-            self._is_closed = True
 
 
 _NAME = re.compile(r"[a-z][a-z_]{0,39}")

@@ -104,7 +104,7 @@ class SystemCommands:
 
 def status_of(command: LongCommand) -> dict[str, Any]:
     """A long command's status as part 1 knows it: a cancelled one polls as completed."""
-    fields, _ = command.running.fields()
+    fields, _ = command.output.fields()
     status = fields | (command.result or {})
     state = command.state
     success = state is not State.FAILED

@@ -78,8 +78,8 @@ def test_the_module_is_as_short_as_promised() -> None:
 def test_what_goes_into_a_channel_of_its_own() -> None:
     command = sdk.RunningCommand("c1", lambda: None)
     exec(CHANNELS.text, {"command": command})  # noqa: S102  it is the page's own
-    assert command.text == "" and not command.has_reply_alone
-    pieces = [(one["channel"], one["text"]) for one in command.lacking({}, 100)]
+    assert command.text == "" and not command.output.has_reply_alone
+    pieces = [(one["channel"], one["text"]) for one in command.output.lacking({}, 100)]
     assert pieces == [("reasoning", "The table has it. "), ("tool_calls", '{"river": "Aare"}')]
 
 

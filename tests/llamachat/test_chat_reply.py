@@ -32,7 +32,7 @@ class Watched:
         self.on_text: Callable[[], None] | None = None
 
     def _changed(self) -> None:
-        length = self.command.length
+        length = self.command.output.total
         self.lengths.append(length)
         if length and self.on_text is not None:
             self.on_text()
@@ -41,7 +41,7 @@ class Watched:
 
     @property
     def fields(self) -> dict[str, Any]:
-        return self.command.fields()[0]
+        return self.command.output.fields()[0]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_cancel_ends_it_and_keeps_the_text(chat: LlamaChat) -> None:
     result = ChatReply(chat, request(max_tokens=300), watched.command).run()
     assert result["stop_reason"] == "cancelled"
     assert result["success"] is True
-    assert 20 < watched.command.length < 60
+    assert 20 < watched.command.output.total < 60
     assert ChatReply(chat, request(), Watched().command).run()["stop_reason"] == "length"
 
 

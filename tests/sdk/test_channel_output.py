@@ -49,7 +49,7 @@ def test_append_says_what_a_channel_is() -> None:
     command.append("hm", channel="reasoning")
     command.append("{}", channel="tool_calls", index=0, name="weather")
     command.append("yes")
-    assert command.text == "yes" and command.length == 7
+    assert command.text == "yes" and command.output.total == 7
     with pytest.raises(ValueError, match="small letters"):
         command.append("x", channel="Reasoning")
     with pytest.raises(ValueError, match="expects an index"):

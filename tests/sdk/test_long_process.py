@@ -21,7 +21,7 @@ def test_length_counts_code_points_of_what_is_kept(parts: list[str]) -> None:
     command = make()
     for part in parts:
         command.append(part)
-    assert command.length == len(command.text)
+    assert command.output.total == len(command.text)
     command.text.encode()
 
 
@@ -33,7 +33,7 @@ def test_threads_lose_nothing() -> None:
             command.append(letter)
             command.set(**{letter: number})
             if number % 50 == 0:
-                assert len(command.text) <= command.length
+                assert len(command.text) <= command.output.total
 
     threads = [threading.Thread(target=write, args=(letter,)) for letter in "abcd"]
     for thread in threads:
@@ -41,7 +41,7 @@ def test_threads_lose_nothing() -> None:
     for thread in threads:
         thread.join()
     assert sorted(command.text) == sorted("abcd" * 500)
-    assert command.fields() == (dict.fromkeys("abcd", 499), 2000)
+    assert command.output.fields() == (dict.fromkeys("abcd", 499), 2000)
 
 
 def test_wrong_use_is_told_where_it_happens() -> None:
@@ -60,10 +60,10 @@ def test_nothing_changes_after_the_end() -> None:
     command = RunningCommand("id", lambda: changes.append(1))
     command.append("a")
     command.append("")
-    command.close()
+    command.output.close()
     command.append("b")
     command.set(x=1)
-    assert command.text == "a" and command.fields() == ({}, 0) and len(changes) == 1
+    assert command.text == "a" and command.output.fields() == ({}, 0) and len(changes) == 1
 
 
 def test_cancel_is_its_own() -> None:

@@ -88,7 +88,7 @@ def test_the_host_ends_up_with_everything_once(steps: list[tuple[str, Any]]) -> 
             if not report.is_settled:
                 deliver(report, host, fate)
         assert report.is_settled and host.text == command.running.text
-        assert host.fields == command.running.fields()[0]
+        assert host.fields == command.output.fields()[0]
         assert host.results and all(result == command.result for result in host.results)
 
     asyncio.run(play())
