@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdk.author.module_runner import ModuleRunner
-from sdk.field.published import PublishedRun
+from sdk.field.published import PublishedStyle
 from sdk.host.wire import Work
 from sdk.work import answers
 from sdk.work.command_board import LongCommand
@@ -109,14 +109,14 @@ async def _run_long(
 
     loop = asyncio.get_running_loop()
     command = LongCommand(work, data, look, lambda: None)
-    command.start()
     if isinstance(function, LongProcess):
+        command.start()
         call = asyncio.ensure_future(threads.call(function.fn, data, command.running))
         await asyncio.wait({call})
         cancel_when = None  # it has ended: there is nothing left to cancel
         command.finish(answers.long_result(call, command.running))
     else:
-        await PublishedRun(module, function, command, threads).run()
+        await PublishedStyle(module, threads).run(command, function)
     fields, _ = command.output.fields()
     return Ended(command.state.value, command.running.text, fields, command.result or {})
 

@@ -37,7 +37,22 @@ class PublishedAdapter(Protocol):
     def cancel_command_task(self) -> Any: ...
 
 
-class PublishedRun:
+class PublishedStyle:
+    """The long commands of one adapter."""
+
+    def __init__(self, adapter: PublishedAdapter, threads: UserThreads) -> None:
+        self._adapter = adapter
+        self._threads = threads
+        self._turn = asyncio.Lock()
+
+    async def run(self, command: LongCommand, fn: Callable[..., Any]) -> None:
+        async with self._turn:
+            if not command.is_finished:  # cancelled while it waited: the adapter never hears
+                command.start()
+                await _PublishedRun(self._adapter, fn, command, self._threads).run()
+
+
+class _PublishedRun:
     """One run of one bare callable."""
 
     def __init__(

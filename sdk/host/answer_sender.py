@@ -16,19 +16,8 @@ from sdk.host.client import HostClient, until_answered
 from sdk.host.errors import HostRefused
 from sdk.host.tasks import TaskSet
 from sdk.host.wire import Work, encode_json
-from sdk.work.answers import enveloped
-from sdk.work.command_board import CommandBoard
 
 logger = logging.getLogger(__name__)
-
-
-class Outlet(Protocol):
-    """Where the rest of the SDK hands its answers."""
-
-    def send(
-        self, work: Work, answer: dict[str, Any], then: Callable[[], None] | None = None
-    ) -> None:
-        """Queues the answer to one command for sending; `then` is called when it has arrived."""
 
 
 class Identity(Protocol):
@@ -40,10 +29,14 @@ class Identity(Protocol):
 
 
 class AnswerSender:
-    def __init__(self, client: HostClient, identity: Identity, board: CommandBoard) -> None:
+    """`on_refused` is told of every command whose answer the host does not want."""
+
+    def __init__(
+        self, client: HostClient, identity: Identity, on_refused: Callable[[Work], None]
+    ) -> None:
         self._client = client
         self._identity = identity
-        self._board = board
+        self._on_refused = on_refused
         self._tasks = TaskSet()
         self._on_the_way: Counter[str] = Counter()
 
@@ -54,7 +47,8 @@ class AnswerSender:
     def send(
         self, work: Work, answer: dict[str, Any], then: Callable[[], None] | None = None
     ) -> None:
-        body = self._signed(work, answer)
+        """Queues the answer to one command for sending; `then` is called when it has arrived."""
+        body = encode_json(enveloped(answer, work, self._identity))
         self._on_the_way[work.request_id] += 1
         task = self._tasks.spawn(self._send(work, body, then))
         task.add_done_callback(lambda _: self._arrived(work.request_id))
@@ -73,20 +67,22 @@ class AnswerSender:
             await until_answered(partial(self._client.answer, work.request_id, work.attempt, body))
         except HostRefused as refusal:
             logger.warning("answer to %s dropped: %s", work.request_id, refusal)
-            command = self._board.get(work.request_id)
-            if command is not None and command.work is work:
-                command.cancel()  # nobody wants it: stop working on it
+            self._on_refused(work)
         else:
             if then is not None:
                 then()
 
-    def _signed(self, work: Work, answer: dict[str, Any]) -> bytes:
-        answer = enveloped(
-            answer,
-            module_id=self._identity.module_id,
-            module_name=self._identity.module_name,
-            command=str(work.payload.get("command") or ""),
-            request_id=work.request_id,
-            inference_device=self._identity.inference_device,
-        )
-        return encode_json(answer)
+
+def enveloped(answer: dict[str, Any], work: Work, identity: Identity) -> dict[str, Any]:
+    """The answer with the fields that every module's answer carries."""
+    code = answer.get("code")
+    if not isinstance(code, int) or isinstance(code, bool):
+        code = 200 if answer["success"] else 500
+    return answer | {
+        "moduleId": identity.module_id,
+        "moduleName": identity.module_name,
+        "code": code,
+        "command": work.command,
+        "requestId": work.request_id,
+        "inferenceDevice": str(identity.inference_device),
+    }

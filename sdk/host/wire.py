@@ -79,6 +79,10 @@ class Work:
     attempt: str = ""
     is_long_process: bool = False
 
+    @property
+    def command(self) -> str:
+        return str(self.payload.get("command") or "")
+
 
 @dataclass(frozen=True)
 class CommandReceipt:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.author.module_options import ModuleOptions
 from sdk.field.part1_loop import Part1Loop
+from sdk.field.published import PublishedStyle
 from sdk.host.answer_sender import AnswerSender
 from sdk.host.client import HostAddress, HostClient
 from sdk.host.control_loop import ControlLoop
@@ -69,7 +70,7 @@ class ModuleService:
         """What depends on the protocol: control, progress."""
         self._claims = TaskSet()
         self._work = TaskSet()
-        self._sender = AnswerSender(self._client, runner, self._board)
+        self._sender = AnswerSender(self._client, runner, self._board.refused)
         self._reporter = ProgressReporter(
             self._client.progress, self._board.cancel, self._wake, self._urgent
         )
@@ -84,7 +85,15 @@ class ModuleService:
         )
         file = StatusFile(ModuleOptions.status_file)
         self._status = StatusLoop(self._client, source, file)
-        self._system = SystemCommands(runner, self._board, self.threads, source, self.quit)
+        self._system = SystemCommands(
+            runner,
+            self._board,
+            self.threads,
+            self._sender,
+            self._work,
+            source.read,
+            self.quit,
+        )
         self._executor = CommandExecutor(
             runner,
             self._board,
@@ -92,6 +101,7 @@ class ModuleService:
             self.threads,
             self._readiness,
             self._sender,
+            PublishedStyle(runner, self.threads).run,
             self._track,
         )
         self._reason = ""
@@ -220,10 +230,8 @@ class ModuleService:
     def _control_loop(self) -> ControlLoop:
         return ControlLoop(
             self._client,
-            self._board,
-            self._system,
-            self._sender,
-            self._work,
+            self._board.cancel,
+            self._system.take,
             self.quit,
             self.drain,
         )
@@ -235,7 +243,6 @@ class ModuleService:
             self._slots,
             self._readiness,
             self._system,
-            self._sender,
             self._work,
         )
 
@@ -244,7 +251,6 @@ class ModuleService:
             self._client,
             self._executor,
             self._system,
-            self._sender,
             self._work,
             self._slots.limit,
         )

@@ -66,26 +66,3 @@ def long_result(call: asyncio.Future[Any], running: RunningCommand) -> dict[str,
         logger.info("a cancelled command ended with: %s", describe(error))
         return cancelled()
     return failure_of(error)
-
-
-def enveloped(
-    answer: dict[str, Any],
-    *,
-    module_id: str,
-    module_name: str,
-    command: str,
-    request_id: str,
-    inference_device: str,
-) -> dict[str, Any]:
-    """The answer with the fields that every module's answer carries."""
-    code = answer.get("code")
-    if not isinstance(code, int) or isinstance(code, bool):
-        code = 200 if answer["success"] else 500
-    return answer | {
-        "moduleId": module_id,
-        "moduleName": module_name,
-        "code": code,
-        "command": command,
-        "requestId": request_id,
-        "inferenceDevice": str(inference_device),
-    }

@@ -8,51 +8,53 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-from sdk.field.published import PublishedRun
-from sdk.host.answer_sender import Outlet
+from sdk.host.answer_sender import AnswerSender
 from sdk.host.wire import Work
 from sdk.work import answers
 from sdk.work.command_board import CommandBoard, LongCommand
+from sdk.work.hooks import CommandHooks
 from sdk.work.long_process import LongProcess
 from sdk.work.readiness import Readiness
 from sdk.work.request_data import RequestData
 from sdk.work.slots import Slots
 from sdk.work.user_threads import UserThreads
 
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
-
 logger = logging.getLogger(__name__)
 
 STARTED_MESSAGE = "Command is running in the background"
 
+PublishedFunction: TypeAlias = Callable[..., Any]
+RunPublished: TypeAlias = Callable[[LongCommand, PublishedFunction], Awaitable[None]]
+
 
 class CommandExecutor:
-    """The module's work. `slots` counts what runs; published long commands run one at a time."""
+    """The module's work. `slots` counts what runs. `run_published` runs a bare callable, which
+    `process()` of the published style returns, when it is that command's turn."""
 
     def __init__(
         self,
-        runner: ModuleRunner,
+        module: CommandHooks,
         board: CommandBoard,
         slots: Slots,
         threads: UserThreads,
         readiness: Readiness,
-        sender: Outlet,
+        sender: AnswerSender,
+        run_published: RunPublished,
         track: Callable[[LongCommand], None],
     ) -> None:
         """`track` is told of every long command whose progress the host may be told of."""
-        self._runner = runner
+        self._module = module
         self._board = board
         self._slots = slots
         self._threads = threads
         self._readiness = readiness
         self._sender = sender
         self._track = track
-        self._published_turn = asyncio.Lock()
+        self._run_published = run_published
 
     async def run_claimed(self, work: Work, on_style_known: Callable[[], None]) -> None:
         """Protocol 2: the caller holds a slot for this command, which ends here."""
@@ -114,19 +116,14 @@ class CommandExecutor:
     async def _process(self, data: RequestData) -> Any:
         if self._readiness.error is not None:
             return answers.failure(f"the module failed to start: {self._readiness.error}", 503)
-        return await self._threads.call(self._runner.process, data)
+        return await self._threads.call(self._module.process, data)
 
     async def _run_long(self, command: LongCommand, function: Any) -> None:
-        if isinstance(function, LongProcess):
-            if not command.is_finished:
-                command.start()
-                await self._run_own_state(command, function)
-        else:
-            async with self._published_turn:
-                if not command.is_finished:  # cancelled while it waited: the adapter never hears
-                    command.start()
-                    run = PublishedRun(self._runner, function, command, self._threads)
-                    await run.run()
+        if not isinstance(function, LongProcess):
+            await self._run_published(command, function)
+        elif not command.is_finished:
+            command.start()
+            await self._run_own_state(command, function)
         if command.result is not None:
             self._count(command.result)
 
@@ -140,7 +137,7 @@ class CommandExecutor:
 
     def _count(self, answer: dict[str, Any]) -> None:
         try:
-            self._runner.update_statistics(answer)
+            self._module.update_statistics(answer)
         except Exception as error:
             logger.warning("update_statistics() failed", exc_info=error)
 

@@ -6,17 +6,16 @@ Invariant: none of them waits behind the module's work, and none raises: each ge
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sdk.host.answer_sender import AnswerSender
+from sdk.host.tasks import TaskSet
 from sdk.host.wire import Work
-from sdk.process.status_loop import StatusSource
 from sdk.work import answers
 from sdk.work.command_board import CancelAnswer, CommandBoard, LongCommand, State
+from sdk.work.hooks import CommandHooks
 from sdk.work.request_data import RequestData
 from sdk.work.user_threads import UserThreads
-
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
 
 CANCEL_MESSAGES = {
     CancelAnswer.CANCELLED: "The command has been cancelled before it began",
@@ -36,18 +35,24 @@ Handler = Callable[[RequestData], Awaitable[dict[str, Any]]]
 
 
 class SystemCommands:
+    """Answers each in a task of its own, through `sender`. `read_status` is the module's status."""
+
     def __init__(
         self,
-        runner: ModuleRunner,
+        module: CommandHooks,
         board: CommandBoard,
         threads: UserThreads,
-        status: StatusSource,
+        sender: AnswerSender,
+        tasks: TaskSet,
+        read_status: Callable[[], Awaitable[dict[str, Any]]],
         on_quit: Callable[[str], None],
     ) -> None:
-        self._runner = runner
+        self._module = module
         self._board = board
         self._threads = threads
-        self._status = status
+        self._sender = sender
+        self._tasks = tasks
+        self._read_status = read_status
         self._on_quit = on_quit
         self._handlers: dict[str, Handler] = {
             "get_command_status": self._command_status,
@@ -59,15 +64,26 @@ class SystemCommands:
             "quit": self._quit,
         }
 
-    def knows(self, work: Work) -> bool:
-        return _name(work) in self._handlers
+    def takes(self, work: Work) -> bool:
+        """Whether this is one of them; it is being answered then."""
+        handler = self._handlers.get(work.command.lower())
+        if handler is None:
+            return False
+        self._tasks.spawn(self._answer(handler, work))
+        return True
 
-    async def answer(self, work: Work) -> dict[str, Any]:
-        """The answer to a command that `knows()` is true for."""
+    def take(self, work: Work) -> None:
+        """For what can only be one of them."""
+        if not self.takes(work):
+            error = f"{work.payload.get('command')} is no system command"
+            self._sender.send(work, answers.failure(error, 400))
+
+    async def _answer(self, handler: Handler, work: Work) -> None:
         try:
-            return await self._handlers[_name(work)](RequestData.from_work(work))
+            answer = await handler(RequestData.from_work(work))
         except Exception as error:
-            return answers.failure_of(error)
+            answer = answers.failure_of(error)
+        self._sender.send(work, answer)
 
     async def _command_status(self, data: RequestData) -> dict[str, Any]:
         command_id = data.get_value("commandId", "")
@@ -89,15 +105,15 @@ class SystemCommands:
         }
 
     async def _module_status(self, _: RequestData) -> dict[str, Any]:
-        return {"success": True} | await self._status.read()
+        return {"success": True} | await self._read_status()
 
     async def _selftest(self, _: RequestData) -> dict[str, Any]:
-        return answers.complete(await self._threads.call(self._runner.selftest), "selftest()")
+        return answers.complete(await self._threads.call(self._module.selftest), "selftest()")
 
     async def _quit(self, data: RequestData) -> dict[str, Any]:
-        meant = data.get_value("moduleId", self._runner.module_id)
-        if meant.lower() != self._runner.module_id.lower():
-            return answers.failure(f"this is {self._runner.module_id}, not {meant}", 400)
+        meant = data.get_value("moduleId", self._module.module_id)
+        if meant.lower() != self._module.module_id.lower():
+            return answers.failure(f"this is {self._module.module_id}, not {meant}", 400)
         self._on_quit("the host asked")
         return {"success": True, "message": "The module is stopping"}
 
@@ -122,7 +138,3 @@ def status_of(command: LongCommand) -> dict[str, Any]:
 def _unknown(command_id: str) -> dict[str, Any]:
     error = f"No command {command_id} is known here" if command_id else "No command ID provided"
     return answers.failure(error, 404 if command_id else 400) | {"commandStatus": "unknown"}
-
-
-def _name(work: Work) -> str:
-    return str(work.payload.get("command") or "").lower()

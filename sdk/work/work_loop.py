@@ -7,19 +7,15 @@ queued and what it shows as running runs.
 from __future__ import annotations
 
 import asyncio
-import logging
 
-from sdk.host.answer_sender import Outlet
 from sdk.host.client import HostClient
-from sdk.host.errors import HostRefused, HostUnavailable
-from sdk.host.tasks import Backoff, TaskSet
+from sdk.host.polls import Poll
+from sdk.host.tasks import TaskSet
 from sdk.host.wire import Work
 from sdk.work.executor import CommandExecutor
 from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
 from sdk.work.system_commands import SystemCommands
-
-logger = logging.getLogger(__name__)
 
 
 class WorkLoop:
@@ -32,41 +28,25 @@ class WorkLoop:
         slots: Slots,
         readiness: Readiness,
         system: SystemCommands,
-        sender: Outlet,
         tasks: TaskSet,
     ) -> None:
-        self._client = client
+        self._poll = Poll(client.poll_work)
         self._executor = executor
         self._slots = slots
         self._readiness = readiness
         self._system = system
-        self._sender = sender
         self._tasks = tasks
         self._is_style_known = False
-        self._backoff = Backoff()
 
     async def run(self) -> None:
         await self._readiness.wait()
         while True:
             await self._slots.wait_free()
-            work = await self._claim()
-            if work is None:
+            work = await self._poll.once()
+            if work is None or self._system.takes(work):
                 continue
-            if self._system.knows(work):
-                self._tasks.spawn(answer_system(self._system, self._sender, work))
-            else:
-                self._slots.take()
-                await self._start(work)
-
-    async def _claim(self) -> Work | None:
-        try:
-            work = await self._client.poll_work()
-        except (HostUnavailable, HostRefused) as error:
-            logger.debug("no work: %s", error)
-            await self._backoff.pause()
-            return None
-        self._backoff.reset()
-        return work
+            self._slots.take()
+            await self._start(work)
 
     async def _start(self, work: Work) -> None:
         """Starts a command. Before the first long one has shown whether it is of the published
@@ -77,7 +57,3 @@ class WorkLoop:
             task.add_done_callback(lambda _: known.set())
             await known.wait()
             self._is_style_known = True
-
-
-async def answer_system(system: SystemCommands, sender: Outlet, work: Work) -> None:
-    sender.send(work, await system.answer(work))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from sdk import RequestError
-from sdk.host.wire import encode_json
+from sdk.host.answer_sender import enveloped
+from sdk.host.wire import Work, encode_json
 from sdk.work import answers
 
 
@@ -51,6 +53,13 @@ def test_errors_keep_their_own_words() -> None:
     }
 
 
+@dataclass
+class Signer:
+    module_id: str = "M"
+    module_name: str = "Module"
+    inference_device: str = "GPU"
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -62,14 +71,7 @@ def test_errors_keep_their_own_words() -> None:
     ],
 )
 def test_the_envelope(answer: dict[str, Any], code: int) -> None:
-    envelope = answers.enveloped(
-        answer,
-        module_id="M",
-        module_name="Module",
-        command="prompt",
-        request_id="7",
-        inference_device="GPU",
-    )
+    envelope = enveloped(answer, Work("7", {"command": "prompt"}), Signer())
     assert envelope["code"] == code
     assert envelope["moduleId"] == "M" and envelope["moduleName"] == "Module"
     assert envelope["command"] == "prompt" and envelope["requestId"] == "7"
