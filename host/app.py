@@ -182,7 +182,8 @@ class Host:
             middlewares=[answering(guard(self.server.allowed_hosts))],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
-        load = LoadWatch(self.store, self.registry, self._modules_by_queue())
+        modules, runs = self._modules_by_queue(), self.dispatcher.claims.runs
+        load = LoadWatch(self.store, self.registry, modules, runs)
         access = Access(self.server.module_token)
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining

@@ -3,8 +3,8 @@
 A queue is served by slots: those that run now, and those that its modules have free. Slots that
 take the measured mean each give the n-th waiting command its time. Invariant: an estimate costs a
 status poll no more than arithmetic; what it rests on is asked for every `KEEP_S` at most, and every
-`KEEP_AFTER_END_S` where a command has ended since: a slot that was filled again a little earlier
-than it was thought would else be a whole run off.
+`KEEP_MOVING_S` where a command has ended since, or a slot was free: one that was filled since, or
+filled again a little earlier than it was thought, would else be a whole run off.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from typing import NamedTuple
 from host.commands import Command, State
 from host.instances.instance import Instance
 from host.instances.registry import ModuleRegistry
+from host.instances.run_clock import RunClock
 from host.store.protocol import CommandStore, QueueStats
 
 KEEP_S = 0.5
-KEEP_AFTER_END_S = 0.005
+KEEP_MOVING_S = 0.005
 MAX_SLOTS = 1000  # what a module says of itself is believed up to here
 
 
 @dataclass(frozen=True)
 class QueueLoad:
-    """A queue as it was at `taken_at` (steady clock): one entry of `left_s` for each slot, how long
-    it will probably still be busy, in order; 0.0 for a free one."""
+    """A queue as it was at `taken_at` (steady clock): one entry of `left_s` for each busy slot, how
+    long it will probably still be busy."""
 
     stats: QueueStats
     slots: int
@@ -37,27 +38,37 @@ class QueueLoad:
     taken_at: float
     served: int
     """Commands that its modules had ended by then, as far as this host has seen it."""
+    begun: int = 0
+    """Commands that had begun by then, likewise."""
 
     @property
     def free_slots(self) -> int:
-        return max(0, self.slots - self.stats.running)
+        return max(0, self.slots - len(self.left_s))
 
-    def wait_s(self, position: int) -> float | None:
-        """When the command at that place (1 = next) will start; None while nothing has ended."""
+    def wait_s(self, position: int, begun: int = 0) -> float | None:
+        """When the command at that place (1 = next) will start; None while nothing has ended.
+
+        `begun` is how many have begun in that queue since the load was taken.
+        """
         mean_s = self.stats.mean_run_s
         if mean_s is None:
             return None
         age_s = time.monotonic() - self.taken_at
-        now = sorted(_later(left_s, age_s, mean_s) for left_s in self.left_s)
+        filled = min(self.free_slots, begun)
+        left_s = (*self.left_s, *[mean_s + age_s] * filled)
+        busy = sorted(_later(one_s, age_s, mean_s) for one_s in left_s)
+        now = [0.0] * (self.free_slots - filled) + busy or [0.0]
         round_, slot = divmod(max(1, position) - 1, len(now))
         return now[slot] + round_ * mean_s
 
 
 def _later(left_s: float, age_s: float, mean_s: float) -> float:
-    """What is left of a slot's command after `age_s`, the slot having been filled again."""
-    if left_s >= age_s or mean_s <= 0:
-        return max(0.0, left_s - age_s)
-    return mean_s - math.fmod(age_s - left_s, mean_s)
+    """What is left of a slot's command after `age_s`. One that is over its time is late at first;
+    by half a run, it will have ended unseen, and the slot have been filled again."""
+    over_s = age_s - left_s
+    if mean_s <= 0 or over_s <= mean_s / 2:
+        return max(0.0, -over_s)
+    return mean_s - math.fmod(over_s, mean_s)
 
 
 class Place(NamedTuple):
@@ -77,11 +88,16 @@ class LoadWatch:
     """Knows the load of each queue; `module_of` says whose queue it is."""
 
     def __init__(
-        self, store: CommandStore, registry: ModuleRegistry, module_of: Mapping[str, str]
+        self,
+        store: CommandStore,
+        registry: ModuleRegistry,
+        module_of: Mapping[str, str],
+        runs: RunClock,
     ) -> None:
         self._store = store
         self._registry = registry
         self._module_of = module_of
+        self._runs = runs
         self._known: dict[str, QueueLoad] = {}
         self._looking: set[str] = set()
 
@@ -92,7 +108,8 @@ class LoadWatch:
         position = await self._store.position(command.id)
         if position == 0:  # claimed since it was read
             return RUNS
-        return Place(position, (await self.of(command.queue)).wait_s(position))
+        load = await self.of(command.queue)
+        return Place(position, load.wait_s(position, self._runs.begun[command.queue] - load.begun))
 
     async def of(self, queue: str) -> QueueLoad:
         """The queue's load, as fresh as it needs to be (a little older while it is looked at)."""
@@ -107,9 +124,10 @@ class LoadWatch:
 
     def _is_fresh(self, queue: str, known: QueueLoad) -> bool:
         age_s = time.monotonic() - known.taken_at
-        if age_s < KEEP_AFTER_END_S:
+        if age_s < KEEP_MOVING_S:
             return True
-        return age_s < KEEP_S and known.served == self._served(queue)
+        is_settled = not known.free_slots and known.served == self._served(queue)
+        return is_settled and age_s < KEEP_S
 
     def _served(self, queue: str) -> int:
         instances = self._registry.instances(self._module_of.get(queue, ""))
@@ -117,7 +135,7 @@ class LoadWatch:
 
     async def look(self, queue: str) -> QueueLoad:
         """The queue's load as it is now."""
-        served = self._served(queue)
+        served, begun = self._served(queue), self._runs.begun[queue]
         stats = await self._store.stats(queue)
         elapsed_s: list[float] = []
         slots = 0
@@ -128,22 +146,21 @@ class LoadWatch:
         left_s = [max(0.0, (stats.mean_run_s or 0.0) - one) for one in elapsed_s]
         # what runs on instances that this host has not heard of yet is half done, on average
         left_s += [(stats.mean_run_s or 0.0) / 2] * (stats.running - len(left_s))
-        left_s += [0.0] * (slots - len(left_s))
         load = QueueLoad(
             stats=stats,
             slots=slots,
-            left_s=tuple(sorted(left_s)) or (0.0,),
+            left_s=tuple(left_s),
             longest_run_s=max(elapsed_s, default=0.0),
             taken_at=time.monotonic(),
             served=served,
+            begun=begun,
         )
         self._known[queue] = load
         return load
 
     async def _elapsed_s(self, queue: str, instance: Instance) -> list[float]:
-        now = time.time()
         running = await self._store.running(instance.instance_id)
-        return [now - (one.started_at or now) for one in running if one.queue == queue]
+        return [self._runs.elapsed_s(one) for one in running if one.queue == queue]
 
 
 def slots_of(instance: Instance) -> int:

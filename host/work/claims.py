@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from host.commands import Command, CommandError
+from host.instances.run_clock import RunClock
 from host.store.protocol import CommandStore, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Claims:
     def __init__(self, store: CommandStore) -> None:
         self._store = store
         self._waiting: set[asyncio.Task[Command | None]] = set()
+        self.runs = RunClock()
         self.is_closed = False
 
     async def claim(
@@ -48,7 +50,10 @@ class Claims:
                 await self.give_back(claim.result())
             raise
         await _ended(tasks)
-        return None if claim.cancelled() else claim.result()
+        command = None if claim.cancelled() else claim.result()
+        if command is not None:
+            self.runs.begin(command)
+        return command
 
     def _begin(
         self, queue: str, worker: str, wait_s: float, is_long_allowed: bool

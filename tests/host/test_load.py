@@ -13,6 +13,9 @@ import aiohttp
 import pytest
 from puppet import Caller, Puppet, running_host, write_root
 
+from host.instances.load import QueueLoad
+from host.store.protocol import QueueStats
+
 RUN_S = 0.3
 TELL = "/v1/text/tell"
 
@@ -140,3 +143,40 @@ async def test_another_key_does_not_wait_behind_a_hundred(client: Caller) -> Non
         await client.post(TELL, {"prompt": str(n)}, headers=mine)
     other = await client.post(TELL, {"prompt": "x"}, headers={"Authorization": "Bearer other"})
     assert other["queuePosition"] <= 2
+
+
+def load(mean_run_s: float, slots: int, left_s: tuple[float, ...], age_s: float) -> QueueLoad:
+    stats = QueueStats("q", waiting=1, running=len(left_s), mean_run_s=mean_run_s)
+    return QueueLoad(stats, slots, left_s, 0.0, time.monotonic() - age_s, served=0)
+
+
+def test_a_slot_that_is_free_stays_free() -> None:
+    assert load(2.5, slots=2, left_s=(2.0,), age_s=0.14).wait_s(1) == 0.0
+    assert load(2.5, slots=1, left_s=(), age_s=0.14).wait_s(1) == 0.0
+
+
+def test_a_slot_that_is_over_its_time_is_filled_again() -> None:
+    late = load(2.0, slots=1, left_s=(0.5,), age_s=1.0)
+    assert late.wait_s(1) == 0.0, "it may end any moment"
+    over = load(2.0, slots=1, left_s=(0.5,), age_s=2.0)
+    assert over.wait_s(1) == pytest.approx(0.5, abs=0.1)
+    two = load(2.0, slots=2, left_s=(1.5,), age_s=0.0)
+    waits = [two.wait_s(position) for position in (1, 2, 3)]
+    assert waits == [0.0, pytest.approx(1.5, abs=0.1), 2.0]
+
+
+async def test_on_an_idle_host_a_command_is_told_that_it_starts_now(client: Caller) -> None:
+    puppet = Puppet(client.session, client.url)
+    await puppet.tell_status(state="ready", slots=1)
+    first = await client.tell()
+    work = await puppet.take()
+    await client.status(first, wait=0.3)  # so long it runs
+    await puppet.finish(work, 0, "done")
+    await client.call("GET", "/v1/stats")  # the load is known from now on
+    await client.status(first, wait=0.1)
+    await asyncio.sleep(RUN_S / 2)  # and is a while old when the next one comes
+    reply = await client.post(TELL, {"prompt": "next"})
+    assert (reply["queuePosition"], reply["estimatedStartMs"]) == (1, 0)
+    await puppet.take()
+    second = await client.post(TELL, {"prompt": "and the next"})
+    assert second["estimatedStartMs"] > 100, "the slot is taken"
