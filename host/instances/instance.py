@@ -11,17 +11,21 @@ from host.processes.liveness import Sign
 from host.switchboard.protocol import Sighting
 
 ALIVE_S = 45.0  # modules poll every 15 s at the latest: three missed polls, and it is gone
+FORGET_S = 300.0  # the dead are listed this long: time to see what is missing, and since when
 
 
 @dataclass
 class Instance:
-    """One module process, as it shows itself. `protocol` is 1 for modules of the field's SDK."""
+    """One module process, as it shows itself. `protocol` is 1 for modules of the field's SDK.
+
+    Times are of this host's steady clock: a system clock that is set makes nobody look dead.
+    """
 
     module_id: str
     instance_id: str
     protocol: int
-    first_seen: float = field(default_factory=time.time)
-    last_seen: float = field(default_factory=time.time)
+    first_seen: float = field(default_factory=time.monotonic)
+    last_seen: float = field(default_factory=time.monotonic)
     status: dict[str, Any] = field(default_factory=dict)
     status_at: float = 0.0  # when it last said how it is
     commands_served: int = 0
@@ -45,7 +49,17 @@ class Instance:
 
     @property
     def is_alive(self) -> bool:
-        return time.time() - self.last_seen < ALIVE_S
+        return time.monotonic() - self.last_seen < ALIVE_S
+
+    @property
+    def is_long_dead(self) -> bool:
+        """Nobody needs to know of it any more."""
+        return time.monotonic() - self.last_seen >= ALIVE_S + FORGET_S
+
+
+def shown_time(steady: float) -> float:
+    """A time of the steady clock for people: seconds since the epoch, as the system has it now."""
+    return time.time() - (time.monotonic() - steady)
 
 
 def sighting_of(instance: Instance) -> Sighting:

@@ -6,7 +6,7 @@ import platform
 from datetime import datetime, timezone
 from typing import Any
 
-from host.instances.instance import Instance
+from host.instances.instance import Instance, shown_time
 from host.instances.registry import ModuleRegistry
 from host.processes.launched_id import is_launched_here
 from host.processes.supervision import ModuleProcessState, ModuleStatus
@@ -151,7 +151,7 @@ def _spoken(instance: Instance | None) -> dict[str, Any]:
     if instance is None:
         names = ("instanceId", "protocol", "machine", "slots", "busy", "state", "lastSeen")
         return dict.fromkeys((*names, "reason", "safeMode"))
-    seen = datetime.fromtimestamp(instance.last_seen, timezone.utc)
+    seen = datetime.fromtimestamp(shown_time(instance.last_seen), timezone.utc)
     return {
         "instanceId": instance.instance_id,
         "protocol": instance.protocol,

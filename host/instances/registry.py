@@ -53,14 +53,14 @@ class ModuleRegistry:
             instance = Instance(module_id, instance_id, protocol)
             self._instances[instance_id] = instance
             self._has_news.set()
-        instance.last_seen = time.time()
+        instance.last_seen = time.monotonic()
         return instance
 
     def tells(self, instance: Instance, status: dict[str, Any]) -> None:
         """Note what an instance says of itself."""
         if status.get("state") != instance.status.get("state"):
             self._has_news.set()
-        instance.status, instance.status_at = status, time.time()
+        instance.status, instance.status_at = status, time.monotonic()
 
     def instances(self, module_id: str) -> list[Instance]:
         """Every instance of a module, with what all hosts together know of it."""
@@ -95,6 +95,10 @@ class ModuleRegistry:
         self._elsewhere = [one for one in self._elsewhere if one.instance_id != instance_id]
         self._switchboard.drop(instance_id)
         self._has_news.set()
+
+    def long_dead(self) -> list[Instance]:
+        """Instances that spoke to this host, and have been dead for so long that nobody asks."""
+        return [one for one in self._instances.values() if one.is_long_dead]
 
     async def refresh(self) -> None:
         """Tell the other hosts who is here, and hear who is there. May raise StoreUnavailable."""

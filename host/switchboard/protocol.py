@@ -16,7 +16,8 @@ from host.wire import Control
 
 @dataclass
 class Sighting:
-    """A module instance, as one host has seen it. Times are seconds since the epoch."""
+    """A module instance, as one host has seen it. Times are of the steady clock of whoever holds
+    it: an exchange turns those of the others into this host's."""
 
     module_id: str
     instance_id: str

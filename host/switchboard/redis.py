@@ -79,12 +79,14 @@ class RedisSwitchboard:
         return bool(await self._link.call("answer", reqid, json.dumps(body)))
 
     async def exchange(self, seen: list[Sighting]) -> list[Sighting]:
-        said = json.dumps({"now": time.time(), "seen": [asdict(one) for one in seen]}, default=str)
+        told = {"now": time.monotonic(), "seen": [asdict(one) for one in seen]}
+        said = json.dumps(told, default=str)
         answer = await self._link.call("exchange", self._host_id, said, HOST_S)
         heard: list[Sighting] = []
-        for age_s, told in zip(answer[::2], answer[1::2], strict=True):
-            body = json.loads(told)
-            shift_s = time.time() - float(age_s) - body["now"]  # between the two hosts' clocks
+        for age_s, text in zip(answer[::2], answer[1::2], strict=True):
+            body = json.loads(text)
+            # between the two hosts' clocks, of whatever kind: older hosts tell the system's time
+            shift_s = time.monotonic() - float(age_s) - body["now"]
             heard += [_shifted(Sighting(**one), shift_s) for one in body["seen"]]
         return heard
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from host.instances.instance import Instance
+from host.instances.instance import Instance, shown_time
 from host.instances.load import LoadWatch, slots_of
 from host.instances.overview import ModuleOverview
 from host.instances.registry import ModuleRegistry
@@ -86,8 +86,8 @@ class HostStats:
             "busy": busy,
             "load": round(busy / slots, 3) if slots else None,
             "served": instance.commands_served,
-            "firstSeen": iso_time(instance.first_seen),
-            "lastSeen": iso_time(instance.last_seen),
+            "firstSeen": iso_time(shown_time(instance.first_seen)),
+            "lastSeen": iso_time(shown_time(instance.last_seen)),
         }
 
 

@@ -32,7 +32,8 @@ class Endings:
     def __init__(self, store: CommandStore, registry: ModuleRegistry) -> None:
         self._store = store
         self._registry = registry
-        self._missing: dict[str, frozenset[str]] = {}  # instance id -> attempts it did not know of
+        # instance id -> attempts that it does not know of, and since when, by the steady clock
+        self._missing: dict[str, dict[str, float]] = {}
 
     async def cancel(self, command_id: str) -> CancelAnswer:
         """Stop a command: at once while it waits, by its module while it runs."""
@@ -80,20 +81,23 @@ class Endings:
         """Compare what an instance says it holds with what it has claimed.
 
         A claim whose answer got lost on the way is unknown to its instance for good: what it says
-        twice in a row, of a claim older than `DELIVERY_S`, is believed.
+        twice and for `DELIVERY_S` is believed.
         """
-        known, now = set(held), time.time()
+        known, now = set(held), time.monotonic()
+        before = self._missing.pop(instance.instance_id, {})
         missing = {
             command.attempt or "": command
             for command in await self._store.running(instance.instance_id)
-            if command.id not in known and now - (command.started_at or now) > DELIVERY_S
+            if command.id not in known
         }
-        before = self._missing.pop(instance.instance_id, frozenset())
-        if missing:
-            self._missing[instance.instance_id] = frozenset(missing)
-        for attempt in before & set(missing):
+        since = {attempt: before.get(attempt, now) for attempt in missing}
+        lost = [one for one in before.keys() & since if now - since[one] >= DELIVERY_S]
+        for attempt in lost:
+            del since[attempt]
             error = "the module does not know of this command any more"
             await self._end_or_requeue(missing[attempt], error)
+        if since:
+            self._missing[instance.instance_id] = since
 
     async def host_restarted(self, workers: Iterable[str], queues: Iterable[str]) -> None:
         """End or requeue what ended with this host's last run: its own modules, its clients.

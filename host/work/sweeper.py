@@ -50,6 +50,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One sweep; a store that is away ends it."""
+        self._long_dead()
         try:
             await self._silent_workers()
             await self._endings.overdue()
@@ -65,6 +66,12 @@ class Sweeper:
             if self._is_away:
                 self._log.add("the store is back", category="host")
             self._is_away = False
+
+    def _long_dead(self) -> None:
+        """Instances that held nothing when they died are missed by nobody."""
+        for instance in self._registry.long_dead():
+            self._registry.forget(instance.module_id, instance.instance_id)
+            self._leases.forget(instance.instance_id)
 
     async def _silent_workers(self) -> None:
         for worker in await self._store.lapsed():
