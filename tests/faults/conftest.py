@@ -11,24 +11,25 @@ from typing import Any
 
 import pytest
 from clients import Report
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 
 _LINES: list[str] = []
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as running:
+@pytest.fixture(params=PROGRAMS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis", program=request.param) as running:
         yield running
 
 
-@pytest.fixture(params=["local", "redis"])
-def store(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["local", *PROGRAMS])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """What `Server.Store` says."""
     if request.param == "local":
-        return "local"
-    running: RedisServer = request.getfixturevalue("server")
-    return running.url
+        yield "local"
+        return
+    with redis_server(tmp_path / "redis", program=request.param) as running:
+        yield running.url
 
 
 @pytest.fixture

@@ -12,17 +12,27 @@ from pathlib import Path
 
 import pytest
 
-BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
+NAMES = [name for name in ("redis-server", "valkey-server") if shutil.which(name)]
 START_S = 20.0
-MISSING = "no redis-server or valkey-server on the PATH: install one (apt install redis-server)"
+MISSING = (
+    "no redis-server or valkey-server on the PATH: apt install redis-server, or valkey-server "
+    "(Debian 13, or bookworm-backports)"
+)
+
+# For a fixture: the first that is here runs each test, the second `pytest -m slow` alone.
+PROGRAMS = [
+    pytest.param(name, marks=[pytest.mark.slow] if place else [])
+    for place, name in enumerate(NAMES)
+] or [pytest.param("", marks=pytest.mark.skip(reason=MISSING))]
 
 
 class RedisServer:
     """Started and stopped at will; what it was told survives in its append-only file."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        if BINARY is None:
+    def __init__(self, folder: Path, *options: str, program: str = "") -> None:
+        if not NAMES:
             pytest.skip(MISSING)
+        self._program = program or NAMES[0]
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = _free_port()
@@ -32,11 +42,10 @@ class RedisServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        assert BINARY is not None
         with open(self.folder / "redis.log", "ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(BINARY, "--port", str(self.port), "--bind", "127.0.0.1"),
+                    *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
                     *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
                     *("--appendfsync", "always", *self._options),
                 ],
@@ -91,9 +100,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *options: str, program: str = "") -> Iterator[RedisServer]:
     """A running server, gone afterwards."""
-    server = RedisServer(folder, *options)
+    server = RedisServer(folder, *options, program=program)
     server.start()
     try:
         yield server

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from puppet import Caller
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 
 from host.app import Host
 from host.settings import load_settings
@@ -32,9 +32,9 @@ STATUS = f"/v1/{MODULE}/get_command_status"
 HOSTS, MODULES, CLIENTS = 3, 4, 16
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as running:
+@pytest.fixture(params=PROGRAMS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis", program=request.param) as running:
         yield running
 
 

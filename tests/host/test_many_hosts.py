@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from puppet import Caller, Puppet, write_root
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 
 from host.app import Host
 from host.settings import load_settings
@@ -20,9 +20,12 @@ from host.store.redis import RedisConnections, RedisStore
 from host.switchboard.redis import RedisSwitchboard
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as running:
+@pytest.fixture(scope="module", params=PROGRAMS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    folder, program = tmp_path_factory.mktemp("redis"), request.param
+    with redis_server(folder, "--appendfsync", "no", program=program) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 from cutting_proxy import CuttingProxy
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, Command, CommandError, Outcome, State
@@ -23,9 +23,9 @@ from host.store.redis.scripts import script
 T = TypeVar("T")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as running:
+@pytest.fixture(params=PROGRAMS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path / "redis", program=request.param) as running:
         yield running
 
 

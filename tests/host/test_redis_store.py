@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 from store_suite import QUEUE, StoreSuite, claimed, new
 
 from host.commands import Outcome
@@ -16,9 +16,12 @@ from host.store.redis import RedisConnections, RedisStore
 from host.store.redis.line import Argument, Line
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as running:
+@pytest.fixture(scope="module", params=PROGRAMS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    folder, program = tmp_path_factory.mktemp("redis"), request.param
+    with redis_server(folder, "--appendfsync", "no", program=program) as running:
         yield running
 
 

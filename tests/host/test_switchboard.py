@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis_server import RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server
 
 from host.store.redis import RedisConnections
 from host.switchboard.memory import MemorySwitchboard
@@ -17,9 +17,12 @@ from host.switchboard.redis import RedisSwitchboard
 from host.wire import Control, system_payload
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as running:
+@pytest.fixture(scope="module", params=PROGRAMS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    folder, program = tmp_path_factory.mktemp("redis"), request.param
+    with redis_server(folder, "--appendfsync", "no", program=program) as running:
         yield running
 
 
