@@ -46,6 +46,8 @@ def plain_words(error: BaseException) -> str:
         return "it is a read-only replica: name the primary in Server.Store"
     if isinstance(error, OutOfMemoryError):
         return "its memory is full: raise its maxmemory, or keep commands for less time (KeepHours)"
+    if _starts(error, "FORMAT"):
+        return f"a later version of this program works with it ({error}): update this host"
     if _starts(error, "MISCONF", "NOREPLICAS"):
         return f"it cannot write ({error}): look at its disk and its log"
     if isinstance(error, (ConnectionError, TimeoutError, LineLost, OSError)):

@@ -149,6 +149,7 @@ class RedisLink:
         line = await self.new_line()
         try:
             self._check(await line.ask("INFO", "server", "persistence", "memory"))
+            await line.ask("EVAL", script("formats").source, "0", self.prefix, "0")
             for greeting in self._greetings:
                 await greeting(line)
         except BaseException:

@@ -13,6 +13,7 @@ from typing import Any
 
 from host.channels import REPLY, Output
 from host.commands import Command, State
+from host.store.protocol import StoreUnavailable
 from host.wire import Payload
 
 REMEMBERED_BYTES = 32 * 2**20
@@ -23,10 +24,27 @@ _CHANGING = (
     *("version", "state", "long", "attempt", "attempts", "worker", "wish", "started", "finished"),
     *("result", "queued", "failed", "logged", "fields", "text", "log"),
 )
+
+FORMAT = 2  # as in scripts/common.lua
+
+# What never changes, in the JSON `fixed`: a Command's own names. One more is named here alone, but
+# for what a script's rule needs; the last three are the scripts' to say.
 _FIXED = (
-    *("queue", "module", "name", "client", "turn", "number", "key", "max_wait", "max_run"),
-    "created",
+    *("queue", "module_id", "name", "client", "idempotency_key", "max_wait_s", "max_run_s"),
+    *("turn", "number", "created_at"),
 )
+# the same in a record of format 1, which has them apart, in this order
+_APART = (
+    *("queue", "module_id", "name", "client", "turn", "number", "idempotency_key", "max_wait_s"),
+    *("max_run_s", "created_at"),
+)
+_NUMBERS = {
+    "turn": float,
+    "number": int,
+    "created_at": float,
+    "max_wait_s": float,
+    "max_run_s": float,
+}
 
 
 @dataclass(frozen=True)
@@ -104,23 +122,35 @@ class Records:
             self.forget(next(iter(self._known)))
 
 
+def fixed_of(command: Command) -> bytes:
+    """What never changes in a new command, but for what the script adds. No script reads it."""
+    said = {name: getattr(command, name) for name in _FIXED[:-3]}
+    said = {name: value for name, value in said.items() if value is not None}
+    return json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
 def _made(command_id: str, view: list[Any]) -> Known:
-    fixed = dict(zip(_FIXED, view[len(_CHANGING) :], strict=True))
+    record_format, fixed = view[len(_CHANGING) :]
+    if int(record_format) > FORMAT:
+        raise StoreUnavailable(
+            f"command {command_id} has format {int(record_format)}, and this host knows {FORMAT}: "
+            "a later version has written it; update this host"
+        )
+    said = _said_apart(fixed) if isinstance(fixed, list) else json.loads(_text(fixed))
     command = Command(
-        id=command_id,
-        queue=_text(fixed["queue"]),
-        module_id=_text(fixed["module"]),
-        name=_text(fixed["name"]),
-        client=_text(fixed["client"]),
-        turn=float(fixed["turn"]),
-        number=int(fixed["number"]),
-        idempotency_key=_text(fixed["key"]) or None,
-        max_wait_s=_number(fixed["max_wait"]),
-        max_run_s=_number(fixed["max_run"]),
-        created_at=float(fixed["created"]),
-        is_long=None,
+        id=command_id, is_long=None, **{name: said[name] for name in _FIXED if name in said}
     )
     return _renewed(command, Known(command), view)
+
+
+def _said_apart(fixed: list[bytes]) -> dict[str, Any]:
+    """What a record of format 1 says; an empty field says nothing."""
+    said = {name: _text(raw) for name, raw in zip(_APART, fixed, strict=True)}
+    return {
+        name: _NUMBERS.get(name, str)(text)
+        for name, text in said.items()
+        if text or name in ("client", "name")
+    }
 
 
 def _renewed(before: Command, known: Known, view: list[Any]) -> Known:

@@ -30,7 +30,7 @@ from host.commands import (
 from host.store.protocol import Overdue, QueueFull, QueueStats, StoreUnavailable
 from host.store.redis.connections import RedisConnections
 from host.store.redis.line import Line
-from host.store.redis.records import NOTHING, Known, Records, payload_of
+from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of
 from host.store.redis.scripts import script
 from host.store.redis.subscriber import Ear
 
@@ -93,6 +93,7 @@ class RedisStore:
         answer = await self._link.call(
             "create",
             command.id,
+            fixed_of(command),
             new.queue,
             new.module_id,
             new.name,

@@ -3,6 +3,14 @@
 local prefix, is_retry = ARGV[1], ARGV[2] == '1'
 local call = redis.call
 
+-- Of the records that this version writes. What a later version writes need not be understood here:
+-- it says in the key `format` which of them a host must know that works beside it.
+local FORMAT = 2
+local least = call('GET', prefix .. 'format')
+if least and tonumber(least) > FORMAT then
+    return redis.error_reply('FORMAT ' .. least .. ' is asked for, and this host knows ' .. FORMAT)
+end
+
 local function key(kind, name)
     return prefix .. kind .. ':' .. name
 end
@@ -34,10 +42,12 @@ local function fields_json(id)
     return '{' .. table.concat(parts, ',') .. '}'
 end
 
--- what changes in a command, and what never does: records.py names them in the same order
+-- what changes in a command: records.py names it in the same order
 local changing = {'version', 'state', 'long', 'attempt', 'attempts', 'worker', 'wish', 'started',
     'finished', 'result', 'queued', 'failed', 'logged'}
-local fixed = {'queue', 'module', 'name', 'client', 'turn', 'number', 'key', 'max_wait', 'max_run',
+-- what never does is one JSON value, `fixed`, that no script reads; in a record of format 1 it is
+-- apart, and records.py names it in the same order
+local apart = {'queue', 'module', 'name', 'client', 'turn', 'number', 'key', 'max_wait', 'max_run',
     'created'}
 
 -- The command as records.py reads it: false when there is none; one element when the host knows
@@ -52,8 +62,9 @@ local function view(id, known_version, known)
     found[#changing + 2] = call('GETRANGE', key('text', id), known_bytes, -1)
     found[#changing + 3] = found[#changing] and call('LRANGE', key('log', id), known_entries, -1) or {}
     if known_version ~= '' then return found end
-    local rest = call('HMGET', key('c', id), unpack(fixed))
-    for i = 1, #fixed do found[#changing + 3 + i] = rest[i] end
+    local rest = call('HMGET', key('c', id), 'format', 'fixed')
+    found[#changing + 4] = rest[1] or '1'
+    found[#changing + 5] = rest[2] or call('HMGET', key('c', id), unpack(apart))
     return found
 end
 

@@ -1,7 +1,8 @@
 -- A new command in its turn: {'new', turn, number, created}; a known one: {'old', id, its view...};
 -- {'full', waiting} when the queue holds as many as it may.
-local id, queue, module, name, client, long = unpack(ARGV, 3, 8)
-local idempotency, max_length, max_wait, max_run, payload, files = unpack(ARGV, 9, 14)
+-- `fixed` is what never changes, as JSON; the rules need some of it, and so do hosts of format 1.
+local id, fixed, queue, module, name, client, long = unpack(ARGV, 3, 9)
+local idempotency, max_length, max_wait, max_run, payload, files = unpack(ARGV, 10, 15)
 
 local function old(known)
     local found = view(known, '', '0,0')
@@ -24,11 +25,15 @@ local last = call('ZSCORE', key('turns', queue), client)
 local turn = last and math.max(serving, tonumber(last) + 1) or serving
 local number = call('HINCRBY', key('stats', queue), 'number', 1)
 local time = now()
+fixed = string.format('%s,"turn":%s,"number":%s,"created_at":%s}', string.sub(fixed, 1, -2),
+    tostring(turn), tostring(number), stamp(time))
 call('ZADD', key('turns', queue), turn, client)
-call('HSET', key('c', id), 'version', 0, 'state', 'queued', 'long', long, 'attempts', 0,
-    'queue', queue, 'module', module, 'name', name, 'client', client, 'turn', turn,
-    'number', number, 'key', idempotency, 'max_wait', max_wait, 'max_run', max_run,
-    'created', stamp(time), 'queued', stamp(time), 'chars', 0)
+call('HSET', key('c', id), 'format', FORMAT, 'fixed', fixed, 'version', 0, 'state', 'queued',
+    'long', long, 'attempts', 0, 'queued', stamp(time), 'chars', 0,
+    'queue', queue, 'turn', turn, 'number', number, 'key', idempotency,
+    'max_wait', max_wait, 'max_run', max_run)
+call('HSET', key('c', id), 'module', module, 'name', name, 'client', client,
+    'created', stamp(time)) -- for hosts of format 1 alone
 call('SET', key('payload', id), payload)
 if files ~= '' then call('SET', key('files', id), files) end
 if idempotency ~= '' then call('SET', key('key', idempotency), id) end
