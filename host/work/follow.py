@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from host.channels import Piece
 from host.commands import Command, State, UnknownCommand
@@ -29,15 +30,23 @@ class Look:
 
 @dataclass(frozen=True)
 class News(Look):
-    """What has come since the last news.
+    """What a reader is told who has everything up to `since`, in code points of all channels.
 
-    `pieces` are the texts up to `sequence`, in code points of all channels. `is_new` is False for
-    a sign that the command still goes on and nothing of it has changed.
+    `is_new` is False for a sign that the command still goes on and nothing of it has changed.
     """
 
-    pieces: list[Piece]
-    sequence: int
+    since: int
     is_new: bool = True
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """The texts that came after `since`."""
+        return self.command.output.since(self.since)
+
+    @property
+    def sequence(self) -> int:
+        """Where the reader is who has them."""
+        return max(self.since, self.command.output.length)
 
 
 class NoAnswer(Exception):
@@ -94,12 +103,11 @@ class Follow:
         silent_s = 0.0
         while True:
             place = await self._load.place(command)
-            pieces = command.output.since(sequence)
-            sequence = max(sequence, command.output.length)
             is_new = before != (command.version, place.position)
             if is_new or silent_s >= IDLE_S:
                 silent_s = 0.0
-                yield News(command, place, pieces, sequence, is_new)
+                yield (news := News(command, place, sequence, is_new))
+                sequence = news.sequence
             if command.state.is_terminal:
                 return
             before = command.version, place.position

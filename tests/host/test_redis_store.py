@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -112,8 +112,9 @@ async def test_what_is_remembered_has_a_limit(
     assert len(store._records._known) <= 5
 
 
-async def test_round_trips(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docs/redis.md lists them."""
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many questions went to Redis since it was called last."""
     asked: list[str] = []
     ask = Line.ask
 
@@ -121,12 +122,37 @@ async def test_round_trips(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -
         asked.append(str(command[0]))
         return ask(self, *command)
 
-    def trips() -> int:
-        count = len(asked)
+    def count() -> int:
+        found = len(asked)
         asked.clear()
-        return count
+        return found
 
     monkeypatch.setattr(Line, "ask", counting)
+    return count
+
+
+async def test_readers_of_one_command_share_its_reads(
+    store: RedisStore, trips: Callable[[], int]
+) -> None:
+    command_id, attempt = await claimed(store)
+    found = await store.read(command_id)
+    assert found is not None
+    for step in range(3):
+        version = found.version
+        readers = [asyncio.create_task(store.wait(command_id, version, 30)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        trips()
+        await store.append(command_id, attempt, step, "x", {})
+        seen = await asyncio.gather(*readers)
+        assert trips() == 1 + 1  # the append, and one read for all
+        assert all(one is seen[0] for one in seen)
+        found = seen[0]
+        assert found is not None and found.text == "x" * (step + 1)
+
+
+async def test_round_trips(store: RedisStore, trips: Callable[[], int]) -> None:
+    """As docs/redis.md lists them."""
+    trips()
     made = await store.create(new(key="k", max_wait_s=60, max_run_s=60))
     assert trips() == 1
     await store.position(made.id)

@@ -32,6 +32,7 @@ from host.store.redis.connections import RedisConnections
 from host.store.redis.line import Line
 from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of
 from host.store.redis.scripts import script
+from host.store.redis.shared_reads import SharedReads
 from host.store.redis.subscriber import Ear
 
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
@@ -64,6 +65,7 @@ class RedisStore:
         self._max_queue_length = max_queue_length
         self._first_lease_s = first_lease_s
         self._records = Records()
+        self._reads = SharedReads(self._read)
         self._unanswered: dict[tuple[str, str], str] = {}  # (queue, worker): attempt
         self._held: dict[str, list[str]] = {}  # by worker, as last seen: what to name as known
         self._is_closed = False
@@ -242,6 +244,9 @@ class RedisStore:
         return CancelAnswer(answer.decode())
 
     async def read(self, command_id: str) -> Command | None:
+        return await self._reads.read(command_id)
+
+    async def _read(self, command_id: str) -> Command | None:
         known = self._records.known(command_id)
         view = await self._link.call("read", command_id, known.version, known.place)
         return self._records.read(command_id, view, known)

@@ -38,20 +38,27 @@ class Ear:
     def ring(self) -> None:
         """Something was published."""
         self._has_rung = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        if self._future is not None:
+            _end(self._future)
 
     async def wait(self, timeout_s: float) -> bool:
         """True when it has rung since the last wait, False when the time was over."""
         if not self._has_rung:
-            self._future = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = loop.call_later(timeout_s, _end, self._future)
             try:
-                await asyncio.wait((self._future,), timeout=timeout_s)
+                await self._future
             finally:
-                self._future.cancel()
+                timer.cancel()
                 self._future = None
         has_rung, self._has_rung = self._has_rung, False
         return has_rung
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 @dataclass
