@@ -6,8 +6,11 @@ Invariant: nothing is read at import; every attribute reads the environment when
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 
+from sdk.host.client import HostAddress
+from sdk.process.launch import Launch
 from sdk.process.module_logging import LogVerbosity
 
 DEFAULT_PORT = 32168
@@ -137,6 +140,18 @@ class Options:
             return LogVerbosity(self.getEnvVariable("CPAI_LOG_VERBOSITY", "quiet").lower())
         except ValueError:
             return LogVerbosity.Quiet
+
+    def launch(self, module_id: str, queue_name: str) -> Launch:
+        """For the SDK: where the host is, and what else the launcher said of this process."""
+        address = HostAddress(
+            url=self.host_url,
+            module_id=module_id,
+            queue_name=queue_name,
+            instance_id=self.instance_id or secrets.token_hex(8),
+            token=self.api_token,
+            more_urls=self.more_host_urls,
+        )
+        return Launch(address, self.status_file, self.is_store_shared)
 
     def _is_true(self, name: str, default: str) -> bool:
         return self.getEnvVariable(name, default).lower() == "true"

@@ -17,6 +17,7 @@ from sdk.author.module_options import ModuleOptions
 from sdk.host.client import HostClient
 from sdk.host.errors import HostUnavailable, describe
 from sdk.host.wire import JSON
+from sdk.process.life import end_now, run_as_process, self_test_as_process
 from sdk.process.module_logging import LogMethod, ModuleLogger
 from sdk.process.system_info import SystemInfo
 from sdk.work.long_process import LongProcess
@@ -121,16 +122,14 @@ class ModuleRunner:
     def start_loop(self) -> None:
         """Serves the host until told to quit; with `--selftest` on the command line, tests itself
         and exits with 0 or 1."""
-        from sdk.process.life import run_as_process
-
-        run_as_process(self, sys.argv[1:])
+        if "--selftest" in sys.argv[1:]:
+            self_test_as_process(self)
+        run_as_process(self, ModuleOptions.launch(self.module_id, self.queue_name))
 
     def give_up(self, reason: str) -> NoReturn:
         """Ends the process at once, with exit code 1, for a fault that only a new one is rid of.
         From any thread. The host launches the module again, and gives it what this process had,
         unless some of its text was shown."""
-        from sdk.process.life import end_now
-
         self.logger.flush_to_console()
         logger.critical("giving up: %s", reason)
         end_now(1)

@@ -13,17 +13,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from sdk.author.module_options import ModuleOptions
 from sdk.host.errors import describe
+from sdk.process.hooks import ModuleHooks
+from sdk.process.launch import Launch
 from sdk.process.module_logging import LogVerbosity
 from sdk.process.module_service import ModuleService
 from sdk.process.self_test import self_test
 from sdk.work.user_threads import UserThreads
-
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +29,11 @@ PARENT_POLL_S = 1.0
 LAST_RESORT_S = 2.2
 
 
-def run_as_process(runner: ModuleRunner, arguments: list[str]) -> None:
+def run_as_process(module: ModuleHooks, launch: Launch) -> None:
     """Returns only after a quit with nothing left running; every other end is an exit."""
-    configure_console(runner.log_verbosity)
-    if "--selftest" in arguments:
-        sys.exit(asyncio.run(run_selftest(runner)))
-    runner.on_quit = arm_watchdog
-    stuck_threads, exit_code = asyncio.run(_serve(runner))
+    configure_console(module.log_verbosity)
+    module.on_quit = arm_watchdog
+    stuck_threads, exit_code = asyncio.run(_serve(module, launch))
     if stuck_threads:
         # A daemon thread inside native code (a model decoding, say) can crash an interpreter that
         # is being taken apart around it: leave without taking it apart.
@@ -54,22 +50,28 @@ def configure_console(verbosity: LogVerbosity) -> None:
     logging.getLogger("sdk").setLevel(own)
 
 
-async def run_selftest(runner: ModuleRunner) -> int:
+def self_test_as_process(module: ModuleHooks) -> NoReturn:
+    """Exits with 0, or with 1 and the reason on stderr. No host is needed."""
+    configure_console(module.log_verbosity)
+    sys.exit(asyncio.run(run_selftest(module)))
+
+
+async def run_selftest(module: ModuleHooks) -> int:
     """initialise(), selftest(), cleanup(): the exit code, 1 with the reason on stderr."""
     threads = UserThreads()
-    runner._performing_self_test = True
+    module._performing_self_test = True
     try:
-        await threads.call(runner.initialize)
-        reason = await self_test(runner, threads)
-        await threads.call(runner.cleanup)
+        await threads.call(module.initialize)
+        reason = await self_test(module, threads)
+        await threads.call(module.cleanup)
     except Exception as error:
         logger.debug("self-test raised", exc_info=error)
         reason = f"{type(error).__name__}: {describe(error)}"
     finally:
-        runner.logger.flush_to_console()
+        module.logger.flush_to_console()
     if reason is None:
         return 0
-    sys.stderr.write(f"{runner.module_id} self-test failed: {reason}\n")
+    sys.stderr.write(f"{module.module_id} self-test failed: {reason}\n")
     return 1
 
 
@@ -91,12 +93,12 @@ def end_now(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
-async def _serve(runner: ModuleRunner) -> tuple[int, int]:
-    service = ModuleService(runner)
-    install_signals(asyncio.get_running_loop(), service.quit, runner.launched_by_server)
+async def _serve(module: ModuleHooks, launch: Launch) -> tuple[int, int]:
+    service = ModuleService(module, launch)
+    install_signals(asyncio.get_running_loop(), service.quit, module.launched_by_server)
     watch = None
-    if runner.launched_by_server:
-        on_gone = service.drain if ModuleOptions.is_store_shared else service.quit
+    if module.launched_by_server:
+        on_gone = service.drain if launch.is_store_shared else service.quit
         watch = asyncio.ensure_future(watch_parent(os.getppid(), on_gone))
     try:
         exit_code = await service.run()

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdk.author.module_options import ModuleOptions
 from sdk.field.part1_loop import Part1Loop
 from sdk.field.published import PublishedStyle
 from sdk.host.answer_sender import AnswerSender
-from sdk.host.client import HostAddress, HostClient
+from sdk.host.client import HostClient
 from sdk.host.control_loop import ControlLoop
 from sdk.host.errors import HostUnavailable, describe
 from sdk.host.progress_reporter import ProgressReporter
 from sdk.host.tasks import Backoff, TaskSet, Wake
 from sdk.host.wire import PROTOCOL
+from sdk.process.hooks import ModuleHooks
+from sdk.process.launch import Launch
 from sdk.process.self_test import self_test
 from sdk.process.status_file import StatusFile
 from sdk.process.status_loop import StatusLoop, StatusSource
@@ -33,9 +33,6 @@ from sdk.work.slots import Slots
 from sdk.work.system_commands import SystemCommands
 from sdk.work.user_threads import UserThreads
 from sdk.work.work_loop import WorkLoop
-
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +52,13 @@ HOSTLESS_LIMIT_S = 60.0
 class ModuleService:
     """Make it inside a running event loop, `run()` it once; `quit()` ends it."""
 
-    def __init__(self, runner: ModuleRunner, address: HostAddress | None = None) -> None:
-        self._runner = runner
-        self._client = HostClient(address or address_of(runner))
+    def __init__(self, module: ModuleHooks, launch: Launch) -> None:
+        self._module = module
+        self._client = HostClient(launch.address)
         self._quit = asyncio.Event()
         self._wake, self._urgent = Wake(), Wake()
         self._readiness = Readiness()
-        self._slots = Slots(runner.parallelism)
+        self._slots = Slots(module.parallelism)
         self._steps = 0
         self._board = CommandBoard(self._step, self._urgent.ring)
         self._initialising = TaskSet()
@@ -70,23 +67,23 @@ class ModuleService:
         """What depends on the protocol: control, progress."""
         self._claims = TaskSet()
         self._work = TaskSet()
-        self._sender = AnswerSender(self._client, runner, self._board.refused)
+        self._sender = AnswerSender(self._client, module, self._board.refused)
         self._reporter = ProgressReporter(
             self._client.progress, self._board.cancel, self._wake, self._urgent
         )
         self.threads = UserThreads()
         source = StatusSource(
-            runner,
+            module,
             self._slots,
             self._readiness,
             self.threads,
             self.held,
             lambda: self._steps,
         )
-        file = StatusFile(ModuleOptions.status_file)
+        file = StatusFile(launch.status_file)
         self._status = StatusLoop(self._client, source, file)
         self._system = SystemCommands(
-            runner,
+            module,
             self._board,
             self.threads,
             self._sender,
@@ -95,13 +92,13 @@ class ModuleService:
             self.quit,
         )
         self._executor = CommandExecutor(
-            runner,
+            module,
             self._board,
             self._slots,
             self.threads,
             self._readiness,
             self._sender,
-            PublishedStyle(runner, self.threads).run,
+            PublishedStyle(module, self.threads).run,
             self._track,
         )
         self._reason = ""
@@ -123,7 +120,7 @@ class ModuleService:
         if not self._quit.is_set():
             logger.info("stopping: %s", reason)
             self._reason = reason
-            self._runner.on_quit()
+            self._module.on_quit()
             self._quit.set()
 
     def drain(self, reason: str) -> None:
@@ -138,8 +135,8 @@ class ModuleService:
     async def run(self) -> int:
         """Serves until `quit()`. The process's exit code: 0, or 1 if the SDK itself broke down."""
         async with self._client:
-            self._runner.client = self._client
-            self._loops.spawn(self._guard(self._runner.logger.run(self._client.log)))
+            self._module.client = self._client
+            self._loops.spawn(self._guard(self._module.logger.run(self._client.log)))
             self._loops.spawn(self._guard(self._status.run()))
             self._initialising.spawn(self._initialise())
             serving = asyncio.ensure_future(self._guard(self._serve()))
@@ -161,7 +158,7 @@ class ModuleService:
 
     async def _initialise(self) -> None:
         try:
-            await self.threads.call(self._runner.initialize)
+            await self.threads.call(self._module.initialize)
         except Exception as error:
             self._has_failed("initialise() failed", describe(error), error)
         else:
@@ -172,7 +169,7 @@ class ModuleService:
         """A module that does not work is not ready, however well it has loaded."""
         self._readiness.begin_test()
         self._status.state_changed()
-        reason = await self_test(self._runner, self.threads)
+        reason = await self_test(self._module, self.threads)
         if reason is None:
             self._readiness.settle(None)
         else:
@@ -180,7 +177,7 @@ class ModuleService:
 
     def _has_failed(self, what: str, reason: str, error: Exception | None) -> None:
         logger.error("%s: %s", what, reason, exc_info=error)
-        self._runner.report_error(error, type(self._runner).__name__, reason)
+        self._module.report_error(error, type(self._module).__name__, reason)
         self._readiness.settle(reason)
 
     async def _serve(self) -> None:
@@ -300,7 +297,7 @@ class ModuleService:
             logger.warning("%d threads are stuck, no cleanup()", self.threads.alive_count())
             return
         try:
-            await asyncio.wait_for(self.threads.call(self._runner.cleanup), CLEANUP_S)
+            await asyncio.wait_for(self.threads.call(self._module.cleanup), CLEANUP_S)
         except asyncio.TimeoutError:
             logger.warning("cleanup() took more than %s s", CLEANUP_S)
         except Exception as error:
@@ -308,19 +305,7 @@ class ModuleService:
 
     async def _flush_log(self) -> None:
         try:
-            await asyncio.wait_for(self._runner.logger.flush(self._client.log), LAST_LOGS_S)
+            await asyncio.wait_for(self._module.logger.flush(self._client.log), LAST_LOGS_S)
         except asyncio.TimeoutError:
             pass
-        self._runner.logger.flush_to_console()
-
-
-def address_of(runner: ModuleRunner) -> HostAddress:
-    """Where the environment says the host is; an instance id of its own where none was given."""
-    return HostAddress(
-        url=ModuleOptions.host_url,
-        module_id=runner.module_id,
-        queue_name=runner.queue_name,
-        instance_id=ModuleOptions.instance_id or secrets.token_hex(8),
-        token=ModuleOptions.api_token,
-        more_urls=ModuleOptions.more_host_urls,
-    )
+        self._module.logger.flush_to_console()

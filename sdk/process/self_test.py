@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from sdk.host.errors import describe
+from sdk.process.hooks import ModuleHooks
 from sdk.work import answers
 from sdk.work.user_threads import UserThreads
-
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +20,10 @@ LIMIT_S = 600.0
 """For whoever has no host that watches: ours ends such a module after `MaxTestSecs`, 300."""
 
 
-async def self_test(runner: ModuleRunner, threads: UserThreads) -> str | None:
+async def self_test(module: ModuleHooks, threads: UserThreads) -> str | None:
     """Why the module does not work, None if it does. After `initialise()`."""
-    runner._performing_self_test = True
-    call = asyncio.ensure_future(threads.call(runner.selftest))
+    module._performing_self_test = True
+    call = asyncio.ensure_future(threads.call(module.selftest))
     try:
         await asyncio.wait({call}, timeout=LIMIT_S)
         if not call.done():
@@ -37,5 +34,5 @@ async def self_test(runner: ModuleRunner, threads: UserThreads) -> str | None:
         return f"{type(error).__name__}: {describe(error)}"
     finally:
         call.cancel()
-        runner._performing_self_test = False
+        module._performing_self_test = False
     return None if result["success"] else str(result["error"])

@@ -10,19 +10,17 @@ import asyncio
 import logging
 import platform
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdk.host.client import HostClient
 from sdk.host.errors import HostRefused, HostUnavailable, describe
 from sdk.host.tasks import Wake
 from sdk.host.wire import encode_json
+from sdk.process.hooks import ModuleHooks
 from sdk.process.status_file import StatusFile
 from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
 from sdk.work.user_threads import UserThreads
-
-if TYPE_CHECKING:
-    from sdk.author.module_runner import ModuleRunner
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ class StatusSource:
 
     def __init__(
         self,
-        runner: ModuleRunner,
+        module: ModuleHooks,
         slots: Slots,
         readiness: Readiness,
         threads: UserThreads,
@@ -44,7 +42,7 @@ class StatusSource:
     ) -> None:
         """`held()` are the ids of all commands that the module has and the host thinks it has;
         `steps()` grows with everything that any of them brings forth."""
-        self._runner = runner
+        self._module = module
         self._slots = slots
         self._readiness = readiness
         self._threads = threads
@@ -58,11 +56,11 @@ class StatusSource:
         return await self._own_words() | self.facts()
 
     def facts(self) -> dict[str, Any]:
-        runner = self._runner
-        return runner.statistics() | {
-            "inferenceDevice": str(runner.inference_device),
-            "inferenceLibrary": str(runner.inference_library),
-            "canUseGPU": str(runner.can_use_GPU).lower(),
+        module = self._module
+        return module.statistics() | {
+            "inferenceDevice": str(module.inference_device),
+            "inferenceLibrary": str(module.inference_library),
+            "canUseGPU": str(module.can_use_GPU).lower(),
             "state": self._readiness.state,
             "error": self._readiness.error,
             "slots": self._slots.limit,
@@ -75,7 +73,7 @@ class StatusSource:
     async def _own_words(self) -> dict[str, Any]:
         """`module_status()`; the last answer while it takes too long."""
         if self._asking is None:
-            self._asking = asyncio.ensure_future(self._threads.call(self._runner.module_status))
+            self._asking = asyncio.ensure_future(self._threads.call(self._module.module_status))
         await asyncio.wait({self._asking}, timeout=MODULE_STATUS_TIMEOUT_S)
         if self._asking is not None and self._asking.done():
             self._last = _usable(self._asking)

@@ -12,6 +12,7 @@ from part1_host import Part1Host
 
 from sdk.author.module_runner import ModuleRunner
 from sdk.host.client import HostAddress
+from sdk.process.launch import Launch
 from sdk.process.module_service import ModuleService
 
 Serve: TypeAlias = Callable[[ModuleRunner], Awaitable[ModuleService]]
@@ -41,7 +42,7 @@ class Served:
     async def serve(self, url: str, runner: ModuleRunner) -> ModuleService:
         runner.module_id = runner.module_name = MODULE_ID
         address = HostAddress(url, MODULE_ID, f"{MODULE_ID.lower()}_queue", "instance1", "secret")
-        service = ModuleService(runner, address)
+        service = ModuleService(runner, Launch(address))
         self._running.append((service, asyncio.ensure_future(service.run())))
         return service
 

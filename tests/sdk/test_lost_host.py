@@ -14,6 +14,7 @@ from sdk.host.client import HostAddress
 from sdk.host.errors import HostDenied, HostUnavailable
 from sdk.host.reachability import SAY_AGAIN_S, Reachability
 from sdk.process import module_service
+from sdk.process.launch import Launch
 from sdk.process.module_service import ModuleService
 
 
@@ -123,7 +124,7 @@ async def test_another_host_on_the_same_store_takes_over(
     address = HostAddress(
         host.url, MODULE_ID, "testmodule_queue", "instance1", more_urls=(other_host.url,)
     )
-    service = ModuleService(module, address)
+    service = ModuleService(module, Launch(address))
     running = asyncio.ensure_future(service.run())
     command = host.post(steps=2)
     module.permit()
