@@ -94,7 +94,7 @@ class LlamaChat_adapter(ModuleRunner):
     def _has_gpu(self) -> bool:
         """Whether there is one for this module, and llama.cpp can use it."""
         try:
-            from llama_engine.loading.loading import has_gpu
+            from llama_engine.llama.backend import has_gpu
         except (ImportError, OSError, RuntimeError):
             return False
         return has_gpu(self.enable_GPU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import llama_cpp
 import pytest
 from engine_helpers import MakeEngine
-from llama_engine.loading import loading
+from llama_engine.llama import backend
 
 
 def test_llama_cpp_is_initialised_once(
@@ -13,7 +13,7 @@ def test_llama_cpp_is_initialised_once(
 ) -> None:
     calls: list[None] = []
     monkeypatch.setattr(llama_cpp, "llama_backend_init", lambda: calls.append(None))
-    loading._start_backend.cache_clear()
+    backend.start_backend.cache_clear()
     make_engine()
     make_engine()
     assert len(calls) == 1

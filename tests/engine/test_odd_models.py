@@ -14,7 +14,7 @@ from llama_engine.llama import opening, weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading.loading import load_engine
 from llama_engine.options import EngineOptions
-from llama_engine.plan.cache_shape import shape_in_header, shape_in_model, state_bytes
+from llama_engine.plan.cache_shape import shape_in_header, state_bytes
 from llama_engine.plan.context_plan import LEAST_CONTEXT
 from llama_engine.schedule.engine import Engine
 from odd_models import (
@@ -62,7 +62,7 @@ def test_cells_are_counted_layer_by_layer(tmp_path: Path) -> None:
 
 
 def test_llama_cpp_says_the_same_as_the_header(engine: Engine, tiny_model: Path) -> None:
-    assert shape_in_model(engine.model) == shape_in_header(read_header(tiny_model))
+    assert engine.model.cache_shape() == shape_in_header(read_header(tiny_model))
 
 
 def test_where_every_fourth_layer_has_attention(tmp_path: Path) -> None:

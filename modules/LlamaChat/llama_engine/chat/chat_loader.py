@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llama_engine.chat.chat_template import ChatTemplate
 from llama_engine.chat.engine_chat import EngineChat
-from llama_engine.chat.llama_prompt import PromptTemplate
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.llama.weights import LoadProgress
 from llama_engine.loading.loading import LoadedEngine, load_engine
@@ -35,7 +35,7 @@ def load_chat(
 def chat_over(loaded: LoadedEngine) -> EngineChat:
     """Conversations on a loaded engine, with the model's own chat template."""
     model = loaded.engine.model
-    template = PromptTemplate(
+    template = ChatTemplate(
         model.chat_template, model.bos_text, model.eos_text, add_bos=model.adds_bos
     )
-    return EngineChat(loaded.engine, template.render, loaded.facts)
+    return EngineChat(loaded.engine, template, loaded.facts)

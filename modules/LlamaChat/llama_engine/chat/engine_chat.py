@@ -22,7 +22,7 @@ from llama_engine.chat.chat_backend import (
     ShouldStop,
 )
 from llama_engine.chat.chat_options import request_of
-from llama_engine.chat.chat_template import Render, render_messages
+from llama_engine.chat.chat_template import ChatTemplate
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine
@@ -37,10 +37,10 @@ _ASK_EVERY_S = 0.1
 class EngineChat:
     """The engine as a `ChatBackend`: any number of streams at a time."""
 
-    def __init__(self, engine: Engine, render: Render, setup: EngineFacts) -> None:
+    def __init__(self, engine: Engine, template: ChatTemplate, setup: EngineFacts) -> None:
         self.engine = engine
         self.setup = setup
-        self._render = render
+        self._template = template
         self._facts = ModelFacts(engine.context_tokens, setup.device, setup.library)
         self._name = setup.header.path.name
 
@@ -77,7 +77,7 @@ class EngineChat:
 
         Raises PromptTooLongError, ParameterError, GrammarError, TemplateError (all ValueError).
         """
-        text = render_messages(self._render, messages)
+        text = self._template.render(messages)
         request = request_of(self.engine.tokenize(text), options)
         generation = self.engine.submit(request)
         return EngineStream(generation, self._name, on_prompt, should_stop)

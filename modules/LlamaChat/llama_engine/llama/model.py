@@ -12,6 +12,8 @@ from typing import Any
 
 import llama_cpp
 
+from llama_engine.plan.cache_shape import CacheShape, shape_of
+
 _PIECE_BYTES = 256
 
 
@@ -47,6 +49,14 @@ class Model:
         if llama_cpp.llama_model_has_encoder(self.handle):
             return "it translates from an encoder to a decoder"
         return None
+
+    def cache_shape(self) -> CacheShape:
+        """What its KV cells are made of, alike in all layers: for a header that does not say."""
+        layers = int(llama_cpp.llama_model_n_layer(self.handle))
+        heads = int(llama_cpp.llama_model_n_head(self.handle))
+        kv_heads = int(llama_cpp.llama_model_n_head_kv(self.handle)) or heads
+        size = int(llama_cpp.llama_model_n_embd(self.handle)) // heads if heads else 0
+        return shape_of([kv_heads] * layers, size, size)
 
     def close(self) -> None:
         """Free the weights. No context of it may be left."""

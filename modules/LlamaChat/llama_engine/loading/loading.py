@@ -7,15 +7,13 @@ the header tells.
 
 from __future__ import annotations
 
-import functools
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import llama_cpp
-
 from llama_engine.gguf import not_chat
 from llama_engine.gguf.header import GgufHeader, read_header
+from llama_engine.llama.backend import has_gpu, library_version, start_backend
 from llama_engine.llama.context import Context
 from llama_engine.llama.llama_log import LoadLog, device_of, load_log
 from llama_engine.llama.model import Model
@@ -26,7 +24,7 @@ from llama_engine.loading.facts import EngineFacts
 from llama_engine.machine import devices, machine_limits
 from llama_engine.memory.disk_cache import DiskCache, fingerprint
 from llama_engine.options import EngineOptions
-from llama_engine.plan.cache_shape import CacheShape, shape_in_header, shape_in_model, state_bytes
+from llama_engine.plan.cache_shape import CacheShape, shape_in_header, state_bytes
 from llama_engine.plan.context_plan import LEAST_CONTEXT, ContextPlan, plan_context
 from llama_engine.plan.placement import Machine, Placement, need_of, place_layers
 from llama_engine.schedule.engine import Engine, OnDeath
@@ -58,7 +56,7 @@ def load_engine(
     Raises ModelLoadError, or ParameterError for options out of their range.
     """
     options.check()
-    _start_backend()
+    start_backend()
     header = _read(path)
     not_chat.refuse_unless_chat(header)
     on_gpu = has_gpu(options.gpu_layers != 0)
@@ -71,7 +69,7 @@ def load_engine(
         model, placement = load_weights(WeightSource(header, options, progress, log), placements)
         try:
             _refuse_what_cannot_chat(header, model)
-            context, plan = _open(model, options, placement, shape or shape_in_model(model), log)
+            context, plan = _open(model, options, placement, shape or model.cache_shape(), log)
         except BaseException:
             model.close()
             raise
@@ -90,12 +88,6 @@ def load_engine(
         on_death=on_death,
     )
     return LoadedEngine(engine, facts)
-
-
-@functools.cache
-def _start_backend() -> None:
-    """What llama.cpp wants called once in a process, before anything else."""
-    llama_cpp.llama_backend_init()
 
 
 def _refuse_what_cannot_chat(header: GgufHeader, model: Model) -> None:
@@ -158,11 +150,6 @@ def _may_choose_threads(options: EngineOptions, device: str) -> bool:
     return device == "CPU" and not options.threads and not options.batch_threads
 
 
-def has_gpu(is_wanted: bool) -> bool:
-    """Whether llama.cpp was built for an accelerator, and it is wanted."""
-    return is_wanted and bool(llama_cpp.llama_supports_gpu_offload())
-
-
 def default_sequences(on_gpu: bool) -> int:
     """How many sequences an engine has unless it is told."""
     return _GPU_SEQUENCES if on_gpu else _CPU_SEQUENCES
@@ -191,7 +178,7 @@ def _open_disk_cache(
     if options.disk_cache_directory is None or not options.disk_cache_bytes:
         return None
     setup = (
-        llama_cpp.llama_version(), plan.sequences, plan.is_shared, options.key_cache_type,
+        library_version(), plan.sequences, plan.is_shared, options.key_cache_type,
         options.value_cache_type, options.flash_attention, options.full_window_cache,
         *((fingerprint(path), path.stat().st_mtime_ns, scale) for path, scale in options.loras),
     )  # fmt: skip

@@ -1,17 +1,14 @@
 """What a model's KV cells are made of.
 
 Invariant: an upper bound of what llama.cpp allocates. `None` where the header does not say; then
-the loaded model is asked.
+the loaded model does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import llama_cpp
-
 from llama_engine.gguf.header import GgufHeader
-from llama_engine.llama.model import Model
 from llama_engine.options import CACHE_TYPES, EngineOptions
 
 
@@ -43,20 +40,11 @@ def shape_in_header(header: GgufHeader) -> CacheShape | None:
     interval = header.number("full_attention_interval", 1) or 1
     has_cells = [(at + 1) % interval == 0 for at in range(layers)]
     counts = [count * has for count, has in zip(kv_heads, has_cells, strict=True)]
-    return _shape(
+    return shape_of(
         counts,
         header.number("attention.key_length", size),
         header.number("attention.value_length", size),
     )
-
-
-def shape_in_model(model: Model) -> CacheShape:
-    """From what llama.cpp says of the loaded model."""
-    layers = int(llama_cpp.llama_model_n_layer(model.handle))
-    heads = int(llama_cpp.llama_model_n_head(model.handle))
-    kv_heads = int(llama_cpp.llama_model_n_head_kv(model.handle)) or heads
-    size = int(llama_cpp.llama_model_n_embd(model.handle)) // heads if heads else 0
-    return _shape([kv_heads] * layers, size, size)
 
 
 def state_bytes(header: GgufHeader) -> int:
@@ -67,7 +55,8 @@ def state_bytes(header: GgufHeader) -> int:
     return 4 * (inner * size + window)
 
 
-def _shape(kv_heads: list[int], key_size: int, value_size: int) -> CacheShape:
+def shape_of(kv_heads: list[int], key_size: int, value_size: int) -> CacheShape:
+    """From the number of heads with keys and values in each layer, and their sizes."""
     return CacheShape(
         tuple(count * key_size for count in kv_heads),
         tuple(count * value_size for count in kv_heads),

@@ -1,4 +1,4 @@
-"""The model's own chat template, and what to do with templates that know no system role.
+"""What to do with chat templates that know no system role.
 
 Invariant: no system message is lost. It stays where the template keeps it; a template that refuses
 system messages or leaves one out gets them together at the beginning, and if that does not help at
@@ -9,40 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from llama_cpp import llama_chat_format
 
 from llama_engine.chat.chat_backend import ChatMessage
 
 logger = logging.getLogger(__name__)
 
 Render = Callable[[Sequence[ChatMessage]], str]
-
-
-class PromptTemplate:
-    """Turns messages into the text that the model was trained on."""
-
-    def __init__(self, template: str | None, bos_text: str, eos_text: str, add_bos: bool) -> None:
-        if template is None:
-            logger.warning("The model has no chat template: ChatML is used, which it may not know")
-            template = llama_chat_format.CHATML_CHAT_TEMPLATE
-        formatter = llama_chat_format.Jinja2ChatFormatter(
-            template=template, eos_token=eos_text, bos_token=bos_text
-        )
-        self._formatter: Any = formatter
-        self._leading = bos_text if add_bos else ""
-
-    def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt's text, special tokens spelled out and the start token included.
-
-        Raises ValueError where the template refuses the messages.
-        """
-        text = render_with_system(self._apply, messages)
-        return text if text.startswith(self._leading) else self._leading + text
-
-    def _apply(self, messages: Sequence[ChatMessage]) -> str:
-        return str(self._formatter(messages=[dict(message) for message in messages]).prompt)
 
 
 def render_with_system(apply: Render, messages: Sequence[ChatMessage]) -> str:
