@@ -1,1 +1,1 @@
-"""The work dispatcher: claims, answers, leases, limits, and what becomes of commands."""
+"""What happens to a command, whoever asked for it: accepted, given out, followed, ended."""
