@@ -20,7 +20,7 @@ from host.log.ring import LogRing
 from host.processes.launched_id import is_launched_here
 from host.processes.supervision import Hooks, ModuleProcessState, ModuleStatus, Timing
 from host.processes.supervisor import Supervisor
-from host.settings import LaunchSettings, ServerSettings, Settings
+from host.settings import ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
@@ -32,7 +32,7 @@ from host.web.identity import Access, Clients
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
 from host.web.restarts import add_restart_routes
-from host.web.routes import QueueLimits, Route, RouteTable
+from host.web.routes import RouteTable
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -207,7 +207,7 @@ class Host:
             ),
             follow,
             self.dispatcher.endings,
-            self._routes(),
+            RouteTable.of(self._settings.modules),
             self._overview.module_ids(),
             Clients(self.server.trusted_proxies),
         ).add_routes(app)
@@ -215,24 +215,6 @@ class Host:
 
     def _modules_by_queue(self) -> dict[str, str]:
         return {module.queue: module.id for module in self._settings.modules}
-
-    def _routes(self) -> RouteTable:
-        table = RouteTable()
-        for module in self._settings.modules:
-            for route in module.routes:
-                table.add(
-                    Route(
-                        module_id=module.id,
-                        queue=module.queue,
-                        path=route.path,
-                        method=route.method.upper(),
-                        command=route.command,
-                        is_long=route.long_process,
-                        inputs=route.inputs,
-                        limits=_limits(module.launch),
-                    )
-                )
-        return table
 
     def _pages(self) -> list[ModulePage]:
         return [
@@ -280,14 +262,6 @@ class Host:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _limits(launch: LaunchSettings) -> QueueLimits:
-    return QueueLimits(
-        max_length=launch.max_queue_length,
-        max_wait_s=launch.max_wait_s or None,
-        max_run_s=launch.max_run_s or None,
-    )
 
 
 async def serve_until(host: Host, stop: asyncio.Event) -> None:

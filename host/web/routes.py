@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from host.settings import RouteParameter
+from host.settings import ModuleSettings, RouteMap, RouteParameter
 from host.web.errors import RequestRefused
 
 
@@ -38,6 +39,15 @@ class RouteTable:
 
     def __init__(self) -> None:
         self._by_path: dict[str, dict[str, Route]] = {}
+
+    @staticmethod
+    def of(modules: Iterable[ModuleSettings]) -> RouteTable:
+        """The route maps of all modules."""
+        table = RouteTable()
+        for module in modules:
+            for route in module.routes:
+                table.add(_route(module, route))
+        return table
 
     def add(self, route: Route) -> None:
         self._by_path.setdefault(_normal(route.path), {})[route.method] = route
@@ -76,3 +86,21 @@ class RouteTable:
 
 def _normal(path: str) -> str:
     return "/".join(segment for segment in path.lower().split("/") if segment)
+
+
+def _route(module: ModuleSettings, route: RouteMap) -> Route:
+    limits = QueueLimits(
+        max_length=module.launch.max_queue_length,
+        max_wait_s=module.launch.max_wait_s or None,
+        max_run_s=module.launch.max_run_s or None,
+    )
+    return Route(
+        module_id=module.id,
+        queue=module.queue,
+        path=route.path,
+        method=route.method.upper(),
+        command=route.command,
+        is_long=route.long_process,
+        inputs=route.inputs,
+        limits=limits,
+    )
