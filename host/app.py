@@ -143,8 +143,8 @@ class Host:
         if not self.store.is_shared:
             queues = {module.queue for module in self._settings.modules}
             return sum([(await self.store.stats(queue)).running for queue in queues])
-        held = [len(await self.store.running(worker)) for worker in self._overview.all_launched()]
-        return max(sum(held), self.dispatcher.mirrors)
+        held = await self.store.busy(*self._overview.all_launched())
+        return max(len(held), self.dispatcher.mirrors)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.server.host else socket.AF_INET
@@ -182,8 +182,8 @@ class Host:
             middlewares=[answering(guard(self.server.allowed_hosts))],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
-        modules, runs = self._modules_by_queue(), self.dispatcher.claims.runs
-        load = LoadWatch(self.store, self.registry, modules, runs)
+        modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
+        load = LoadWatch(self.store, self.registry, modules, begun)
         access = Access(self.server.module_token)
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining

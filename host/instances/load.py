@@ -18,7 +18,6 @@ from typing import NamedTuple
 from host.commands import Command, State
 from host.instances.instance import Instance
 from host.instances.registry import ModuleRegistry
-from host.instances.run_clock import RunClock
 from host.store.protocol import CommandStore, QueueStats
 
 KEEP_S = 0.5
@@ -92,12 +91,12 @@ class LoadWatch:
         store: CommandStore,
         registry: ModuleRegistry,
         module_of: Mapping[str, str],
-        runs: RunClock,
+        begun: Mapping[str, int],
     ) -> None:
         self._store = store
         self._registry = registry
         self._module_of = module_of
-        self._runs = runs
+        self._begun = begun
         self._known: dict[str, QueueLoad] = {}
         self._looking: set[str] = set()
 
@@ -109,7 +108,7 @@ class LoadWatch:
         if position == 0:  # claimed since it was read
             return RUNS
         load = await self.of(command.queue)
-        return Place(position, load.wait_s(position, self._runs.begun[command.queue] - load.begun))
+        return Place(position, load.wait_s(position, self._begun[command.queue] - load.begun))
 
     async def of(self, queue: str) -> QueueLoad:
         """The queue's load, as fresh as it needs to be (a little older while it is looked at)."""
@@ -135,14 +134,13 @@ class LoadWatch:
 
     async def look(self, queue: str) -> QueueLoad:
         """The queue's load as it is now."""
-        served, begun = self._served(queue), self._runs.begun[queue]
+        served, begun = self._served(queue), self._begun[queue]
         stats = await self._store.stats(queue)
-        elapsed_s: list[float] = []
-        slots = 0
-        for instance in self._registry.instances(self._module_of.get(queue, "")):
-            if instance.is_alive:
-                slots += slots_of(instance)
-                elapsed_s += await self._elapsed_s(queue, instance)
+        known = self._registry.instances(self._module_of.get(queue, ""))
+        instances = [one for one in known if one.is_alive]
+        slots = sum(slots_of(one) for one in instances)
+        busy = await self._store.busy(*(one.instance_id for one in instances))
+        elapsed_s = [one.run_s for one in busy if one.queue == queue]
         left_s = [max(0.0, (stats.mean_run_s or 0.0) - one) for one in elapsed_s]
         # what runs on instances that this host has not heard of yet is half done, on average
         left_s += [(stats.mean_run_s or 0.0) / 2] * (stats.running - len(left_s))
@@ -157,10 +155,6 @@ class LoadWatch:
         )
         self._known[queue] = load
         return load
-
-    async def _elapsed_s(self, queue: str, instance: Instance) -> list[float]:
-        running = await self._store.running(instance.instance_id)
-        return [self._runs.elapsed_s(one) for one in running if one.queue == queue]
 
 
 def slots_of(instance: Instance) -> int:

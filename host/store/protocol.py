@@ -11,12 +11,12 @@ Source: Goyal, Vin, Cheng, "Start-time Fair Queueing", SIGCOMM 1996.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from host.channels import REPLY
-from host.commands import CancelAnswer, Command, NewCommand, Outcome
+from host.commands import CancelAnswer, Command, CommandError, NewCommand, Outcome
 
 
 class QueueFull(Exception):
@@ -58,6 +58,33 @@ class Overdue(NamedTuple):
 
     command: Command
     over_s: float
+
+
+class Append(NamedTuple):
+    """Text for a channel of a running command, from code point `offset` on, and fields."""
+
+    command_id: str
+    attempt: str
+    offset: int
+    text: str
+    fields: Mapping[str, Any] = {}
+    channel: str = REPLY
+
+
+class Reported(NamedTuple):
+    """For each append of a report its channel's length, or what was wrong; and which of the
+    worker's commands are to stop."""
+
+    found: list[int | CommandError]
+    to_stop: list[str]
+
+
+class Busy(NamedTuple):
+    """A command that a worker has, and for how long it has run by the store's clock."""
+
+    command_id: str
+    queue: str
+    run_s: float
 
 
 class CommandStore(Protocol):
@@ -104,6 +131,13 @@ class CommandStore(Protocol):
         the length tells where to resume. Raises UnknownCommand, StaleAttempt.
         """
 
+    async def report(self, worker: str, appends: Sequence[Append]) -> Reported:
+        """What a worker has to say of its commands, together: each append as `append` does it.
+
+        Channels keep their order: when one append leaves a gap, the texts that follow it for the
+        same command are not appended. What is wrong with one is no matter to the others.
+        """
+
     async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
         """End a running command under its attempt, or with None one that still waits.
 
@@ -145,6 +179,9 @@ class CommandStore(Protocol):
 
     async def running(self, worker: str) -> list[Command]:
         """The commands that a worker has claimed and not ended."""
+
+    async def busy(self, *workers: str) -> list[Busy]:
+        """What these workers have claimed and not ended, without reading any text."""
 
     async def workers(self) -> list[str]:
         """The workers that hold commands."""

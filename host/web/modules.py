@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -118,9 +117,7 @@ class ModuleApi:
             raise
         instance.faults.fine("progress")
         await self._dispatcher.alive(instance)
-        items = (self._dispatcher.progress(instance, item) for item in progress.commands)
-        replies = await asyncio.gather(*items)  # one transaction for all
-        cancel = await self._dispatcher.to_cancel(instance)
+        replies, cancel = await self._dispatcher.progress(instance, progress.commands)
         return json_reply(request, {"success": True, "cancel": cancel, "commands": replies})
 
     async def control(self, request: web.Request) -> web.StreamResponse:

@@ -76,7 +76,7 @@ class HostStats:
         }
 
     async def _instance(self, instance: Instance) -> dict[str, Any]:
-        busy = len(await self._store.running(instance.instance_id))
+        busy = len(await self._store.busy(instance.instance_id))
         slots = slots_of(instance)
         return {
             "instanceId": instance.instance_id,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
 from host.commands import Command, CommandError
-from host.instances.run_clock import RunClock
 from host.store.protocol import CommandStore, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ class Claims:
     def __init__(self, store: CommandStore) -> None:
         self._store = store
         self._waiting: set[asyncio.Task[Command | None]] = set()
-        self.runs = RunClock()
+        self.begun: Counter[str] = Counter()
+        """How many commands of each queue were claimed through this host."""
         self.is_closed = False
 
     async def claim(
@@ -52,7 +53,7 @@ class Claims:
         await _ended(tasks)
         command = None if claim.cancelled() else claim.result()
         if command is not None:
-            self.runs.begin(command)
+            self.begun[command.queue] += 1
         return command
 
     def _begin(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from itertools import islice
 from typing import Any
 
-from host.channels import channel_name, parts_of
 from host.commands import (
     Command,
     CommandError,
@@ -28,6 +28,7 @@ from host.work.claims import Claims
 from host.work.endings import Endings
 from host.work.leases import Leases, LeaseTerms
 from host.work.mirror import Mirror
+from host.work.progress import ItemProgress
 
 _log = logging.getLogger(__name__)
 
@@ -92,47 +93,32 @@ class Dispatcher:
         work["longProcess"] = bool(command.is_long)
         return work
 
-    async def progress(self, instance: Instance, item: CommandProgress) -> dict[str, Any]:
-        """Put one command's progress into the store; the answer says what the host now holds."""
+    async def progress(
+        self, instance: Instance, items: Sequence[CommandProgress]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Put what an instance reports into the store, together. Returns what the host now holds
+        of each command, and which commands of the instance are to stop."""
+        told = [ItemProgress.of(item) for item in items]
+        appends = [append for one in told for append in one.appends]
+        reported = await self._store.report(instance.instance_id, appends)
+        found = iter(reported.found)
+        for one in told:
+            one.found = list(islice(found, len(one.appends)))
+        replies = await asyncio.gather(*(self._progressed(instance, one) for one in told))
+        ended = {one.item.commandId for one in told if one.is_whole and one.item.result is not None}
+        return replies, [command_id for command_id in reported.to_stop if command_id not in ended]
+
+    async def _progressed(self, instance: Instance, told: ItemProgress) -> dict[str, Any]:
+        """End the command whose result is there with all of its text."""
+        item, reply = told.item, told.answer()
         instance.steps += bool(item.text or item.pieces or item.fields or item.result is not None)
-        reply: dict[str, Any] = {"commandId": item.commandId, "accepted": True, "offset": 0}
-        try:
-            is_whole, held = await self._append_pieces(item)
-            reply["offset"] = await self._store.append(
-                item.commandId, item.attempt, item.offset, item.text, item.fields
-            )
-            if held:
-                reply["channels"] = held
-            is_whole = is_whole and reply["offset"] >= item.offset + len(item.text)
-            if item.result is not None and is_whole:
+        if item.result is not None and told.is_whole:
+            try:
                 await self._store.finish(item.commandId, item.attempt, Outcome.of(item.result))
                 instance.commands_served += 1
-        except (UnknownCommand, StaleAttempt, ValueError) as error:
-            reply.update(accepted=False, error=str(error))
+            except (UnknownCommand, StaleAttempt) as error:
+                reply.update(accepted=False, error=str(error))
         return reply
-
-    async def _append_pieces(self, item: CommandProgress) -> tuple[bool, list[dict[str, Any]]]:
-        """Put pieces into their channels, in their order, up to one that leaves a gap.
-
-        Returns whether all are there, and how much of each channel. Raises ValueError for the name
-        of a channel that is none.
-        """
-        held: dict[str, int] = {}
-        for piece in item.pieces:
-            channel = channel_name(piece.channel, piece.index, piece.name)
-            held[channel] = await self._store.append(
-                item.commandId, item.attempt, piece.offset, piece.text, {}, channel
-            )
-            if held[channel] < piece.offset + len(piece.text):
-                break
-        lengths = [{**parts_of(channel), "offset": count} for channel, count in held.items()]
-        is_whole = not item.pieces or held[channel] >= piece.offset + len(piece.text)
-        return is_whole, lengths
-
-    async def to_cancel(self, instance: Instance) -> list[str]:
-        """The running commands of an instance whose owners want them stopped."""
-        running = await self._store.running(instance.instance_id)
-        return [command.id for command in running if command.is_cancel_requested]
 
     # -- protocol 1 ---------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from host.commands import (
     State,
     UnknownCommand,
 )
-from host.store.protocol import CommandStore, QueueFull
+from host.store.protocol import Append, CommandStore, QueueFull
 from host.wire import system_payload
 
 QUEUE = "chat_queue"
@@ -548,3 +548,66 @@ class StoreSuite:
         await store.append(command_id, attempt, 0, "seen", {}, "reasoning")
         with pytest.raises(IllegalMove):
             await store.requeue(command_id, attempt)
+
+    async def test_a_report_carries_all_that_a_worker_has_to_say(self, store: CommandStore) -> None:
+        (one, first), (two, second) = [await claimed(store) for _ in range(2)]
+        await store.cancel(two)
+        reported = await store.report(
+            "worker",
+            [
+                Append(one, first, 0, "thought", {}, "reasoning"),
+                Append(one, first, 0, "中x", {"n": 1}),
+                Append("nobody", first, 0, "x"),
+                Append(two, "stale", 0, "x"),
+                Append(two, second, 0, "text", {"n": 2}),
+                Append(two, second, 0, "text and more", {"m": 3}),
+            ],
+        )
+        assert [one if isinstance(one, int) else type(one) for one in reported.found] == [
+            *(7, 2, UnknownCommand, StaleAttempt, 4, 13)
+        ]
+        assert reported.to_stop == [two]
+        read = [await store.read(command_id) for command_id in (one, two)]
+        assert [(c.text, c.fields) for c in read if c] == [
+            ("中x", {"n": 1}),
+            ("text and more", {"n": 2, "m": 3}),
+        ]
+        assert await store.report("somebody else", []) == ([], [])
+        assert await store.report("worker", []) == ([], [two])
+
+    async def test_a_gap_in_a_report_keeps_the_order_of_channels(self, store: CommandStore) -> None:
+        (one, first), (two, second) = [await claimed(store) for _ in range(2)]
+        reported = await store.report(
+            "worker",
+            [
+                Append(one, first, 0, "a", {}, "reasoning"),
+                Append(one, first, 5, "late", {}, "reasoning"),
+                Append(one, first, 0, "out of turn", {"n": 1}),
+                Append(two, second, 0, "its own", {}),
+            ],
+        )
+        assert reported.found == [1, 1, 0, 7]
+        found = await store.read(one)
+        assert found is not None and found.fields == {"n": 1}
+        assert (found.output.texts, found.text) == ({"reasoning": "a"}, "")
+
+    async def test_busy_says_what_workers_run_and_for_how_long(self, store: CommandStore) -> None:
+        (one, first), (two, _) = [await claimed(store) for _ in range(2)]
+        await store.create(new())
+        other = await store.claim(QUEUE, "other", wait_s=0)
+        assert other is not None
+
+        async def run_s() -> dict[str, float]:
+            found = await store.busy("worker", "nobody", "other")
+            assert {busy.queue for busy in found} == {QUEUE}
+            return {busy.command_id: busy.run_s for busy in found}
+
+        assert set(await run_s()) == {one, two, other.id} and min((await run_s()).values()) >= 0
+        await until(lambda: _is_past(run_s, 0.05))
+        await store.finish(one, first, Outcome.of({"success": True}))
+        assert set(await run_s()) == {two, other.id}
+        assert await store.busy() == []
+
+
+async def _is_past(run_s: Callable[[], Awaitable[dict[str, float]]], limit_s: float) -> bool:
+    return min((await run_s()).values()) > limit_s

@@ -267,8 +267,10 @@ class TestLostAnswers:
         made = RedisStore(RedisConnections(proxy.url, namespace=secrets.token_hex(4)))
         await made.open()
         await made.create(new())
-        for name in ("claim", "append", "finish", "requeue", "delete"):
-            await made._connections.link.call(name, *["?"] * 12)  # so that Redis knows them all
+        line = await made._connections.link.new_line()
+        for name in ("claim", "append", "finish", "requeue", "delete"):  # Redis knows them all
+            await line.ask("SCRIPT", "LOAD", script(name).source)
+        await line.close()
         yield made
         await made.close()
 

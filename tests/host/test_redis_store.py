@@ -12,6 +12,7 @@ from redis_server import PROGRAMS, RedisServer, redis_server
 from store_suite import QUEUE, StoreSuite, claimed, new
 
 from host.commands import Outcome
+from host.store.protocol import Append
 from host.store.redis import RedisConnections, RedisStore
 from host.store.redis.line import Argument, Line
 
@@ -179,3 +180,12 @@ async def test_round_trips(store: RedisStore, trips: Callable[[], int]) -> None:
     await store.overdue()
     await store.delete(made.id)
     assert trips() == 9
+    pairs = [await claimed(store) for _ in range(20)]
+    trips()
+    appends = [
+        Append(*pair, 0, "text", {}, channel) for pair in pairs for channel in ("a", "reply")
+    ]
+    await store.report("worker", appends)
+    assert trips() == 1  # and it says what is to stop
+    await store.busy("worker", "other")
+    assert trips() == 1

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from host.channels import REPLY
 from host.commands import (
     CancelAnswer,
     Command,
+    CommandError,
     IllegalMove,
     NewCommand,
     Outcome,
@@ -27,9 +28,17 @@ from host.commands import (
     State,
     UnknownCommand,
 )
-from host.store.protocol import Overdue, QueueFull, QueueStats, StoreUnavailable
+from host.store.protocol import (
+    Append,
+    Busy,
+    Overdue,
+    QueueFull,
+    QueueStats,
+    Reported,
+    StoreUnavailable,
+)
 from host.store.redis.connections import RedisConnections
-from host.store.redis.line import Line
+from host.store.redis.line import Argument, Line
 from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of
 from host.store.redis.scripts import script
 from host.store.redis.shared_reads import SharedReads
@@ -182,13 +191,18 @@ class RedisStore:
         fields: Mapping[str, Any],
         channel: str = REPLY,
     ) -> int:
-        pairs = [json.dumps(one) for pair in fields.items() for one in pair]
-        raw = text.encode("utf-8", "surrogatepass")
-        answer = await self._link.call(
-            "append", command_id, attempt, offset, raw, len(text), channel, *pairs
-        )
-        _raise_wrong(command_id, answer)
-        return int(answer)
+        append = Append(command_id, attempt, offset, text, fields, channel)
+        found = (await self.report("", [append])).found[0]
+        if isinstance(found, CommandError):
+            raise found
+        return found
+
+    async def report(self, worker: str, appends: Sequence[Append]) -> Reported:
+        told = [one for append in appends for one in _told(append)]
+        answers, to_stop = await self._link.call("append", worker, *told)
+        pairs = zip(appends, answers, strict=True)
+        found = [_wrong(append.command_id, answer) or int(answer) for append, answer in pairs]
+        return Reported(found, _texts(to_stop))
 
     async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
         return await self._finish(command_id, attempt, outcome, "")
@@ -304,6 +318,11 @@ class RedisStore:
             self._held[worker] = [command.id for command in found]
         return found
 
+    async def busy(self, *workers: str) -> list[Busy]:
+        answer = await self._link.call("busy", *workers)
+        rows = zip(_texts(answer[::3]), _texts(answer[1::3]), answer[2::3], strict=True)
+        return [Busy(command_id, queue, float(run_s)) for command_id, queue, run_s in rows]
+
     async def workers(self) -> list[str]:
         return _texts(await self._link.call("holders", "0"))
 
@@ -374,13 +393,28 @@ class _Wait:
         return True
 
 
-def _raise_wrong(command_id: str, answer: Any) -> None:
+def _told(append: Append) -> list[Argument]:
+    """An append as append.lua takes it."""
+    raw = append.text.encode("utf-8", "surrogatepass")
+    pairs = [json.dumps(one) for pair in append.fields.items() for one in pair]
+    command: list[Argument] = [append.command_id, append.attempt, append.offset, raw]
+    return [*command, len(append.text), append.channel, len(append.fields), *pairs]
+
+
+def _wrong(command_id: str, answer: Any) -> CommandError | None:
     if answer == b"unknown":
-        raise UnknownCommand(command_id)
+        return UnknownCommand(command_id)
     if answer == b"stale":
-        raise StaleAttempt(command_id)
+        return StaleAttempt(command_id)
     if answer == b"illegal":
-        raise IllegalMove(command_id, State.RUNNING, State.QUEUED)
+        return IllegalMove(command_id, State.RUNNING, State.QUEUED)
+    return None
+
+
+def _raise_wrong(command_id: str, answer: Any) -> None:
+    wrong = _wrong(command_id, answer)
+    if wrong is not None:
+        raise wrong
 
 
 def _optional(seconds: float | None) -> float | str:

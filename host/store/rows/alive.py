@@ -38,6 +38,7 @@ class Alive:
         self._waiting: defaultdict[str, SortedList[_Place]] = defaultdict(SortedList)
         self._short: defaultdict[str, set[str]] = defaultdict(set)
         self._due: dict[str, float] = {}
+        self._since: dict[str, float] = {}
         self._running: defaultdict[str, int] = defaultdict(int)
         self._ends: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=_ENDS_REMEMBERED)
@@ -91,6 +92,10 @@ class Alive:
         """Those that a worker has claimed."""
         return [self._commands[one] for one in self.leases.held(worker)]
 
+    def run_s(self, command: Command) -> float:
+        """How long one that a worker has claimed has run, as long as this process knows of it."""
+        return time.monotonic() - self._since[command.id]
+
     def overdue(self) -> list[Overdue]:
         """Those over their limits."""
         now = time.monotonic()
@@ -125,6 +130,7 @@ class Alive:
 
     def _take_out(self, command: Command) -> None:
         self._due.pop(command.id, None)
+        self._since.pop(command.id, None)
         self._ended.pop(command.id, None)
         self._commands.pop(command.id, None)
         if command.state is State.QUEUED:
@@ -147,6 +153,7 @@ class Alive:
     def _run(self, command: Command) -> None:
         self._commands[command.id] = command
         self._limit(command.id, command.max_run_s)
+        self._since[command.id] = time.monotonic()
         self._running[command.queue] += 1
         self.leases.take(command.worker or "", command.id)
 

@@ -8,20 +8,21 @@ what must be on disk before anybody hears of it says `db.hold()`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from host.channels import REPLY, Piece
 from host.commands import (
     CancelAnswer,
     Command,
+    CommandError,
     IllegalMove,
     Outcome,
     StaleAttempt,
     State,
     UnknownCommand,
 )
-from host.store.protocol import QueueFull, StoreUnavailable
+from host.store.protocol import Append, QueueFull, StoreUnavailable
 from host.store.rows.records import (
     INSERT,
     UPDATE,
@@ -128,6 +129,23 @@ def append(
     if news or changes:
         db.changed(command, Piece(channel, news) if news else None)
     return length + len(news)
+
+
+def report(db: Tables, appends: Sequence[Append]) -> list[int | CommandError]:
+    """Appends together. After one that leaves a gap, no text of the same command follows."""
+    found: list[int | CommandError] = []
+    has_gap: set[str] = set()
+    for one in appends:
+        text = "" if one.command_id in has_gap else one.text
+        try:
+            length = append(db, *one._replace(text=text))
+        except CommandError as error:
+            found.append(error)
+            continue
+        found.append(length)
+        if length < one.offset + len(one.text):
+            has_gap.add(one.command_id)
+    return found
 
 
 def finish(db: Tables, command_id: str, attempt: str | None, outcome: Outcome) -> Command:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 
 from host.channels import REPLY
 from host.commands import CancelAnswer, Command, NewCommand, Outcome
-from host.store.protocol import Overdue, QueueStats, StoreUnavailable
+from host.store.protocol import (
+    Append,
+    Busy,
+    Overdue,
+    QueueStats,
+    Reported,
+    StoreUnavailable,
+)
 from host.store.rows import rules
 from host.store.rows.alive import Alive, short_only
 from host.store.rows.database import Database, Done, Durability
@@ -156,6 +163,10 @@ class RowStore:
     ) -> int:
         return await self._do(rules.append, command_id, attempt, offset, text, fields, channel)
 
+    async def report(self, worker: str, appends: Sequence[Append]) -> Reported:
+        found = await self._do(rules.report, appends)
+        return Reported(found, [one.id for one in self._alive.held(worker) if one.stop_wish])
+
     async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
         return await self._do(rules.finish, command_id, attempt, outcome)
 
@@ -196,6 +207,10 @@ class RowStore:
 
     async def running(self, worker: str) -> list[Command]:
         return self._alive.held(worker)
+
+    async def busy(self, *workers: str) -> list[Busy]:
+        held = [one for worker in workers for one in self._alive.held(worker)]
+        return [Busy(one.id, one.queue, self._alive.run_s(one)) for one in held]
 
     async def workers(self) -> list[str]:
         return self._alive.leases.workers()
