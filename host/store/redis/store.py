@@ -131,11 +131,20 @@ class RedisStore:
         wanted = _Claim(queue, worker, is_long_allowed)
         if wait_s <= 0:
             return None if self._is_closed else await self._claim(wanted)
-        async with self._subscriber.listening(self._connections.channel("queue", queue)) as ear:
-            waiting = _Wait(ear, wait_s)
+        channel, line = self._connections.channel("queue", queue), _line_of(is_long_allowed)
+        async with self._subscriber.listening(channel, line) as ear:
+            return await self._claim_when_told(wanted, ear, wait_s)
+
+    async def _claim_when_told(self, wanted: _Claim, ear: Ear, wait_s: float) -> Command | None:
+        """Try whenever it rings. Who leaves, and knows of more that waits, passes it on."""
+        waiting = _Wait(ear, wait_s)
+        knows_all = False
+        try:
             while not self._is_closed:
+                knows_all = False
                 try:
                     command = await self._claim(wanted)
+                    knows_all = not wanted.has_more
                     if command is not None:
                         return command
                 except StoreUnavailable:
@@ -144,7 +153,10 @@ class RedisStore:
                 else:
                     if not await waiting.has_rung():
                         return None
-        return None
+            return None
+        finally:
+            if not knows_all:
+                ear.ring()
 
     async def _claim(self, wanted: _Claim) -> Command | None:
         """One try. When it is cancelled, what it has claimed goes back before it ends."""
@@ -177,10 +189,11 @@ class RedisStore:
         except StoreUnavailable:
             self._unanswered[place] = attempt
             raise
+        wanted.has_more = bool(view and view[1])
         if not view:
             return None
-        command = self._shown(view[0].decode(), view[3:])
-        return replace(command, payload=payload_of(view[1], view[2]))
+        command = self._shown(view[0].decode(), view[4:])
+        return replace(command, payload=payload_of(view[2], view[3]))
 
     async def append(
         self,
@@ -358,13 +371,14 @@ class RedisStore:
         return command
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Claim:
-    """What a claim asks for."""
+    """What a claim asks for, and whether its last try left something to the others."""
 
     queue: str
     worker: str
     is_long_allowed: bool
+    has_more: bool = False
 
 
 class _Wait:
@@ -391,6 +405,12 @@ class _Wait:
             return False
         await asyncio.sleep(min(self._left_s, AWAY_PAUSE_S))
         return True
+
+
+def _line_of(is_long_allowed: bool) -> str:
+    """Of those who wait for work, each kind stands in a line of its own: what one may not take,
+    the other is there for."""
+    return "any" if is_long_allowed else "short"
 
 
 def _told(append: Append) -> list[Argument]:

@@ -1,7 +1,8 @@
 """Wake-ups from Redis: one connection listens on every channel that somebody here waits on.
 
-Invariant: whoever has begun to listen misses nothing that is published from then on; after a lost
-connection every waiter is woken, for it may have missed something.
+Invariants: whoever has begun to listen misses nothing that is published from then on; after a lost
+connection every waiter is woken, for it may have missed something. Of those who listen for work,
+one is woken by each message; who leaves without having heard it passes it on.
 """
 
 from __future__ import annotations
@@ -29,11 +30,20 @@ SILENCE_S = 15.0  # three tries without an answer: the connection is dead
 
 
 class Ear:
-    """One listener on one channel. What rings before it waits is not lost."""
+    """One listener on one channel. What rings before it waits is not lost.
 
-    def __init__(self) -> None:
+    Of the ears in one `line` a message rings the first that has not rung yet; in none, all.
+    """
+
+    def __init__(self, line: str = "") -> None:
+        self.line = line
         self._has_rung = False
         self._future: asyncio.Future[None] | None = None
+
+    @property
+    def has_rung(self) -> bool:
+        """It has rung, and nobody has heard it yet."""
+        return self._has_rung
 
     def ring(self) -> None:
         """Something was published."""
@@ -64,12 +74,32 @@ def _end(waiting: asyncio.Future[None]) -> None:
 @dataclass
 class _Channel:
     idle_since: float
-    ears: set[Ear] = field(default_factory=set)
+    ears: dict[Ear, None] = field(default_factory=dict)  # in the order they came
     is_heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ring(self) -> None:
+        """All: something may have been missed."""
         for ear in self.ears:
             ear.ring()
+
+    def tell(self) -> None:
+        """Something was published."""
+        told: set[str] = set()
+        for ear in self.ears:
+            if not (ear.line in told or (ear.line and ear.has_rung)):
+                ear.ring()
+                if ear.line:
+                    told.add(ear.line)
+
+    def leave(self, left: Ear) -> None:
+        del self.ears[left]
+        if left.line and left.has_rung:
+            self._pass_on(left.line)
+
+    def _pass_on(self, line: str) -> None:
+        for ear in self.ears:
+            if ear.line == line and not ear.has_rung:
+                return ear.ring()
 
 
 class Subscriber:
@@ -108,8 +138,9 @@ class Subscriber:
             channel.ring()
 
     @asynccontextmanager
-    async def listening(self, name: str) -> AsyncIterator[Ear]:
-        """An ear on a channel; what is published once this is entered rings it."""
+    async def listening(self, name: str, line: str = "") -> AsyncIterator[Ear]:
+        """An ear on a channel; what is published once this is entered rings it, or one that has
+        stood longer in its `line`."""
         raw = name.encode("utf-8", "surrogatepass")
         channel = self._channels.get(raw)
         if channel is None:
@@ -118,12 +149,12 @@ class Subscriber:
                 self._line.tell("SUBSCRIBE", raw)
         if not channel.is_heard.is_set():  # while Redis is away: all are woken when it is back
             await until_set(channel.is_heard, CONFIRM_S)
-        ear = Ear()
-        channel.ears.add(ear)
+        ear = Ear(line)
+        channel.ears[ear] = None
         try:
             yield ear
         finally:
-            channel.ears.discard(ear)
+            channel.leave(ear)
             channel.idle_since = asyncio.get_running_loop().time()
 
     def _take(self, message: Any) -> None:
@@ -133,8 +164,9 @@ class Subscriber:
             return
         if message[0] == b"subscribe":
             channel.is_heard.set()
-        if message[0] in (b"subscribe", b"message"):
             channel.ring()
+        elif message[0] == b"message":
+            channel.tell()
 
     async def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S

@@ -1,12 +1,15 @@
--- The command whose turn it is, made running under `attempt`: {id, what was asked, its files, its
--- view...}; false for none.
+-- The command whose turn it is, made running under `attempt`: {id, how many more wait, what was
+-- asked, its files, its view...}; false for none.
 local queue, worker, attempt, is_long_allowed, first_lease_s = unpack(ARGV, 3, 7)
+
+local source = is_long_allowed == '1' and key('queue', queue) or key('short', queue)
 
 local function claimed(id)
     local found = view(id, '', '0,0')
     table.insert(found, 1, id)
-    table.insert(found, 2, call('GET', key('payload', id)))
-    table.insert(found, 3, call('GET', key('files', id)))
+    table.insert(found, 2, call('ZCARD', source))
+    table.insert(found, 3, call('GET', key('payload', id)))
+    table.insert(found, 4, call('GET', key('files', id)))
     return found
 end
 
@@ -18,7 +21,6 @@ end
 
 -- takes a place out of the queue; what is not there any more was evicted by a full server
 local function take()
-    local source = is_long_allowed == '1' and key('queue', queue) or key('short', queue)
     while true do
         local place = call('ZRANGE', source, 0, 0)[1]
         if not place then return nil end

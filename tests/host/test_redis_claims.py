@@ -1,0 +1,143 @@
+"""Who is woken when work comes to hosts on one Redis: one module of each, and never nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from redis_server import PROGRAMS, RedisServer, redis_server
+from store_suite import QUEUE, new
+
+from host.commands import Command
+from host.store.redis import RedisConnections, RedisStore
+from host.store.redis import store as store_file
+
+SETTLED_S = 0.1
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    folder, program = tmp_path_factory.mktemp("redis"), request.param
+    with redis_server(folder, "--appendfsync", "no", program=program) as running:
+        yield running
+
+
+@pytest.fixture
+async def hosts(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[RedisStore]]:
+    """Two, whose waiters look again only when they are woken."""
+    monkeypatch.setattr(store_file, "LOOK_AGAIN_S", 1000.0)
+    namespace = secrets.token_hex(8)
+    made = [RedisStore(RedisConnections(server.url, namespace=namespace)) for _ in range(2)]
+    for store in made:
+        await store.open()
+    yield made
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was tried to be claimed."""
+    found: list[Any] = []
+    ask = RedisStore._ask_claim
+
+    async def counting(self: RedisStore, wanted: Any) -> Command | None:
+        found.append(wanted)
+        return await ask(self, wanted)
+
+    monkeypatch.setattr(RedisStore, "_ask_claim", counting)
+    return found
+
+
+def waiting(store: RedisStore, count: int, **more: Any) -> list[asyncio.Task[Command | None]]:
+    return [
+        asyncio.create_task(store.claim(QUEUE, f"worker {n}", wait_s=1000, **more))
+        for n in range(count)
+    ]
+
+
+async def test_one_command_wakes_one_module_of_each_host(
+    hosts: list[RedisStore], tries: list[Any]
+) -> None:
+    claims = [claim for store in hosts for claim in waiting(store, 30)]
+    await asyncio.sleep(SETTLED_S)
+    tries.clear()
+    made = await hosts[0].create(new())
+    done, rest = await asyncio.wait(claims, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(SETTLED_S)
+    assert [claim.result().id for claim in done if claim.result()] == [made.id]
+    assert len(tries) == 2 and len(rest) == 59
+    tries.clear()
+    made_all = {(await hosts[1].create(new())).id for _ in range(10)}
+    while len(done) < 11:
+        some, rest = await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
+        done |= some
+    assert {claim.result().id for claim in done if claim.result()} == {made.id, *made_all}
+    assert len(tries) <= 40  # each got one, or one of each host looked in vain
+    for claim in rest:
+        claim.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+async def test_each_kind_of_work_wakes_one_who_may_have_it(
+    hosts: list[RedisStore], tries: list[Any]
+) -> None:
+    store = hosts[0]
+    short = waiting(store, 5, is_long_allowed=False)
+    await asyncio.sleep(SETTLED_S)
+    (anything,) = waiting(store, 1)
+    await asyncio.sleep(SETTLED_S)
+    tries.clear()
+    long = await store.create(new(is_long=True))
+    taken = await anything
+    assert taken is not None and taken.id == long.id and len(tries) == 2
+    quick = await store.create(new(is_long=False))
+    done, rest = await asyncio.wait(short, return_when=asyncio.FIRST_COMPLETED)
+    assert [claim.result().id for claim in done if claim.result()] == [quick.id]
+    for claim in rest:
+        claim.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+async def test_who_leaves_passes_on_what_woke_him(hosts: list[RedisStore]) -> None:
+    """Modules that hang up at any moment, and one that stays: it hears of what they leave."""
+    chance, got_by_stayer = random.Random(7), 0
+    for n in range(100):
+        store = hosts[n % 2]
+        leavers = waiting(store, 3)
+        await asyncio.sleep(0.01 * chance.random())
+        (stayer,) = waiting(store, 1)
+        await asyncio.sleep(0.01 * chance.random())
+        made = await hosts[chance.randrange(2)].create(new())
+        for leaver in leavers:
+            leaver.cancel()
+            await asyncio.sleep(0.001 * chance.random())
+        found = await asyncio.gather(*leavers, return_exceptions=True)
+        if not any(isinstance(one, Command) for one in found):
+            work = await asyncio.wait_for(stayer, 20)
+            assert work is not None and work.id == made.id
+            got_by_stayer += 1
+        stayer.cancel()
+        await asyncio.gather(stayer, return_exceptions=True)
+        for left in await store.queued(QUEUE):
+            await store.cancel(left.id)
+    assert got_by_stayer > 20
+
+
+async def test_a_line_that_broke_wakes_all(hosts: list[RedisStore]) -> None:
+    """Nobody knows what was published meanwhile."""
+    store = hosts[0]
+    claims = waiting(store, 3)
+    await asyncio.sleep(SETTLED_S)
+    assert store._subscriber._line is not None
+    store._subscriber._line.lost.set()
+    made = {(await hosts[1].create(new())).id for _ in range(3)}
+    assert {one.id for one in await asyncio.gather(*claims) if one} == made
