@@ -127,6 +127,7 @@ class Host:
         """Stop the modules, end every waiting request, close the store."""
         self._is_stopping = True
         self.dispatcher.claims.close()
+        await self._give_back()
         await self.supervisor.stop_all()
         await self.draining.close()
         await self.dispatcher.close()
@@ -137,6 +138,14 @@ class Host:
         if self._runner is not None:  # before the store: a client that leaves takes its command
             await self._runner.cleanup()
         await self.store.close()
+
+    async def _give_back(self) -> None:
+        """What runs here goes on in the next process, where it can."""
+        error = f"the host was told to end while this command ran{self.draining.patience}"
+        try:
+            await self.dispatcher.endings.host_stops(self._overview.all_launched(), error)
+        except StoreUnavailable as away:  # the leases run out, and another host gives it back
+            self.log.add(f"what runs is not given back: {away}", category="host")
 
     async def _running(self) -> int:
         """How many commands only this host, or a module that it launched, can bring to an end."""

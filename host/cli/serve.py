@@ -29,6 +29,8 @@ async def serve(settings: Settings) -> int:
     host = Host(settings)
     with _log_in_files(settings, host.log):
         await host.start()
+        if settings.server.on_terminate == "drain":
+            _drain_first(host, stop)
         _collect_less()
         with announced(data_dir(settings.server), host.url):
             print(_greeting(host.url, settings), flush=True)
@@ -44,6 +46,22 @@ def stop_event() -> asyncio.Event:
         if hasattr(signal, name) and sys.platform != "win32":
             loop.add_signal_handler(getattr(signal, name), stop.set)
     return stop
+
+
+def _drain_first(host: Host, stop: asyncio.Event) -> None:
+    """SIGTERM lets what runs end, for a while; a second one does not wait. Ctrl-C never does: there
+    somebody sits and waits."""
+    is_asked = False
+
+    def terminated() -> None:
+        nonlocal is_asked
+        if is_asked:
+            stop.set()
+        is_asked = True
+        host.draining.begin(host.server.drain_s)
+
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated)
 
 
 @contextmanager

@@ -137,6 +137,8 @@ class ServerSettings(_Section):
         default=1024, alias="StoreMaxMB"
     )
     durability: Literal["process", "power"] = "process"
+    on_terminate: Literal["drain", "stop"] = "drain"  # at SIGTERM; a second one always stops
+    drain_s: Seconds = Field(default=75, alias="DrainSecs")  # systemd kills after 90
 
     @property
     def url(self) -> str:

@@ -1,11 +1,13 @@
 """The end of a host that is replaced: nothing is begun any more, what runs ends, then it goes.
 
-Invariant: `done` is set once, and only while nothing runs that this host is needed for.
+Invariant: `done` is set once, and only while nothing runs that this host is needed for, or when the
+time for that is over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from host.log.ring import LogRing
@@ -30,17 +32,27 @@ class Draining:
         self._running = running
         self._log = log
         self._task: asyncio.Task[None] | None = None
+        self._within_s = math.inf
+        self._ends_at = math.inf  # by the event loop's clock
+        self.patience = ""
+        """How long was waited for what is cut off now, to be added to the reason."""
         self.done = asyncio.Event()
 
     @property
     def is_on(self) -> bool:
         return self._task is not None
 
-    def begin(self) -> None:
-        """Claim nothing from now on; `done` is set when nothing runs. A second call changes
-        nothing."""
+    def begin(self, within_s: float | None = None) -> None:
+        """Claim nothing from now on; `done` is set when nothing runs, or after `within_s`.
+
+        A second call changes nothing but that time.
+        """
+        if within_s is not None:
+            self._within_s = within_s
+            self._ends_at = asyncio.get_running_loop().time() + within_s
         if self._task is None:
-            self._log.add("draining: nothing is begun any more", category="host")
+            limit = "" if within_s is None else f"; what runs has {within_s:g} s to end"
+            self._log.add(f"draining: nothing is begun any more{limit}", category="host")
             self._claims.close()
             self._task = asyncio.create_task(self._watch())
 
@@ -55,11 +67,14 @@ class Draining:
         return "this host is being shut down, and takes no more commands: ask again in a while"
 
     async def _watch(self) -> None:
-        while True:
-            if await self._is_idle():
+        while not await self._is_idle():
+            if asyncio.get_running_loop().time() >= self._ends_at:
+                self.patience = f", and had not ended {self._within_s:g} s later (DrainSecs)"
+                self._log.add(f"what runs{self.patience}: it is stopped", category="host")
                 break
             await asyncio.sleep(LOOK_EVERY_S)
-        self._log.add("drained: nothing runs any more", category="host")
+        else:
+            self._log.add("drained: nothing runs any more", category="host")
         self.done.set()
 
     async def _is_idle(self) -> bool:

@@ -34,6 +34,7 @@ class Endings:
         self._registry = registry
         # instance id -> attempts that it does not know of, and since when, by the steady clock
         self._missing: dict[str, dict[str, float]] = {}
+        self._stopped: dict[str, str] = {}  # instance id -> why this host ends it
 
     async def cancel(self, command_id: str) -> CancelAnswer:
         """Stop a command: at once while it waits, by its module while it runs."""
@@ -51,8 +52,25 @@ class Endings:
     async def worker_gone(self, instance_id: str, error: str) -> None:
         """End what a worker ran, with its partial text; what had shown none starts again."""
         self._missing.pop(instance_id, None)
+        error = self._stopped.get(instance_id, error)
         for command in await self._store.running(instance_id):
             await self._end_or_requeue(command, error)
+
+    async def host_stops(self, workers: Iterable[str], error: str) -> None:
+        """These workers are about to be ended, by nobody's fault: what has shown no text goes back
+        to its queue, for whoever comes next, as if it had not begun. What has shown some, and what
+        nobody would find again, ends when its worker has gone, with this error."""
+        for worker in workers:
+            self._stopped[worker] = error
+            for command in await self._store.running(worker):
+                if self._store.is_kept and _is_kept(command) and not command.output.length:
+                    await self._requeue(command)
+
+    async def _requeue(self, command: Command) -> None:
+        try:
+            await self._store.requeue(command.id, command.attempt or "")
+        except CommandError as moved_on:
+            _log.info("%s", moved_on)
 
     async def _end_or_requeue(self, command: Command, error: str) -> None:
         attempt = command.attempt or ""
@@ -110,7 +128,7 @@ class Endings:
             await self.worker_gone(worker, error)
         for queue in queues:
             for command in await self._store.queued(queue):
-                if not command.is_long and not command.idempotency_key:
+                if not _is_kept(command):
                     await self._fail_waiting(command, "the host ended before this command began")
 
     async def overdue(self) -> None:
@@ -144,3 +162,8 @@ class Endings:
                 await self._store.finish(command.id, command.attempt, outcome)
             except CommandError as moved_on:
                 _log.info("%s", moved_on)
+
+
+def _is_kept(command: Command) -> bool:
+    """Whoever asked can find it again; else they wait on a connection that ends with the host."""
+    return bool(command.is_long or command.idempotency_key)
