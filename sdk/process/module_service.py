@@ -16,13 +16,13 @@ from sdk.field.published import PublishedStyle
 from sdk.host.answer_sender import AnswerSender
 from sdk.host.client import HostClient
 from sdk.host.control_loop import ControlLoop
-from sdk.host.errors import HostUnavailable, describe
 from sdk.host.progress_reporter import ProgressReporter
-from sdk.host.tasks import Backoff, TaskSet, Wake
+from sdk.host.protocol_watch import ProtocolWatch
+from sdk.host.tasks import TaskSet, Wake
 from sdk.host.wire import PROTOCOL
 from sdk.process.hooks import ModuleHooks
 from sdk.process.launch import Launch
-from sdk.process.self_test import self_test
+from sdk.process.preparation import prepare
 from sdk.process.status_file import StatusFile
 from sdk.process.status_loop import StatusLoop, StatusSource
 from sdk.work import answers
@@ -42,8 +42,6 @@ GOODBYE_S = 0.3
 CLEANUP_S = 0.3
 LAST_LOGS_S = 0.1
 
-LOOK_AGAIN_S = 5.0
-"""While a host is away, or answers nonsense, how often to ask it again what it speaks."""
 DRAINED_LOOK_S = 0.1
 HOSTLESS_LIMIT_S = 60.0
 """How long a module that is draining waits for a host to take what it has."""
@@ -73,12 +71,7 @@ class ModuleService:
         )
         self.threads = UserThreads()
         source = StatusSource(
-            module,
-            self._slots,
-            self._readiness,
-            self.threads,
-            self.held,
-            lambda: self._steps,
+            module, self._slots, self._readiness, self.threads, self.held, lambda: self._steps
         )
         file = StatusFile(launch.status_file)
         self._status = StatusLoop(self._client, source, file)
@@ -138,14 +131,18 @@ class ModuleService:
             self._module.client = self._client
             self._loops.spawn(self._guard(self._module.logger.run(self._client.log)))
             self._loops.spawn(self._guard(self._status.run()))
-            self._initialising.spawn(self._initialise())
-            serving = asyncio.ensure_future(self._guard(self._serve()))
+            self._initialising.spawn(self._prepare())
+            watch = ProtocolWatch(self._client, self._talk_to_host)
+            watching = asyncio.ensure_future(self._guard(watch.run()))
             try:
                 await self._quit.wait()
             finally:
-                serving.cancel()
+                watching.cancel()
                 await self._take_down()
         return 1 if self._is_broken else 0
+
+    def _prepare(self) -> Coroutine[Any, Any, None]:
+        return prepare(self._module, self.threads, self._readiness, self._status.state_changed)
 
     async def _until_drained(self, reason: str) -> None:
         await self._claims.cancel()
@@ -156,104 +153,36 @@ class ModuleService:
             await asyncio.sleep(DRAINED_LOOK_S)
         self.quit(f"{reason}, and all is done")
 
-    async def _initialise(self) -> None:
-        try:
-            await self.threads.call(self._module.initialize)
-        except Exception as error:
-            self._has_failed("initialise() failed", describe(error), error)
-        else:
-            await self._test()
-        self._status.state_changed()
-
-    async def _test(self) -> None:
-        """A module that does not work is not ready, however well it has loaded."""
-        self._readiness.begin_test()
-        self._status.state_changed()
-        reason = await self_test(self._module, self.threads)
-        if reason is None:
-            self._readiness.settle(None)
-        else:
-            self._has_failed("the self-test failed", f"its self-test failed: {reason}", None)
-
-    def _has_failed(self, what: str, reason: str, error: Exception | None) -> None:
-        logger.error("%s: %s", what, reason, exc_info=error)
-        self._module.report_error(error, type(self._module).__name__, reason)
-        self._readiness.settle(reason)
-
-    async def _serve(self) -> None:
-        """Talks to the host in its protocol; a host that was away may come back as another one."""
-        await self._handshake()
-        self._begin_talk()
-        while True:
-            await self._client.reachability.lost()
-            await self._keep_in_step()
-
-    async def _keep_in_step(self) -> None:
-        """Asks while calls fail, and once more when they work again: what answered in between may
-        have been something else, a proxy without its host for instance."""
-        is_back = False
-        while not is_back:
-            is_back = await self._client.reachability.restored(LOOK_AGAIN_S)
-            protocol = self._client.protocol
-            await self._handshake()
-            if self._client.protocol != protocol:
-                await self._talk.cancel()
-                await self._claims.cancel()
-                self._begin_talk()
-
-    async def _handshake(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                shake = await self._client.handshake()
-            except HostUnavailable as error:
-                logger.debug("no host yet: %s", error)
-                await backoff.pause()
-            else:
-                logger.debug("the host speaks protocol %s", shake.protocol)
-                return
-
-    def _begin_talk(self) -> None:
-        logger.info("the host speaks protocol %s", self._client.protocol)
+    async def _talk_to_host(self) -> None:
+        """In what it speaks by now."""
+        await self._talk.cancel()
+        await self._claims.cancel()
         self._status.host_is_known()
-        if self._client.protocol >= PROTOCOL:
+        if not self._speaks_part_1():
             self._talk.spawn(self._guard(self._reporter.run()))
             self._talk.spawn(self._guard(self._control_loop().run()))
         if not self._is_draining:
-            is_part_1 = self._client.protocol < PROTOCOL
-            loop = self._part1_loop() if is_part_1 else self._work_loop()
+            loop = self._part1_loop() if self._speaks_part_1() else self._work_loop()
             self._claims.spawn(self._guard(loop.run()))
+
+    def _speaks_part_1(self) -> bool:
+        return self._client.protocol < PROTOCOL
 
     def _control_loop(self) -> ControlLoop:
         return ControlLoop(
-            self._client,
-            self._board.cancel,
-            self._system.take,
-            self.quit,
-            self.drain,
+            self._client, self._board.cancel, self._system.take, self.quit, self.drain
         )
 
     def _work_loop(self) -> WorkLoop:
         return WorkLoop(
-            self._client,
-            self._executor,
-            self._slots,
-            self._readiness,
-            self._system,
-            self._work,
+            self._client, self._executor, self._slots, self._readiness, self._system, self._work
         )
 
     def _part1_loop(self) -> Part1Loop:
-        return Part1Loop(
-            self._client,
-            self._executor,
-            self._system,
-            self._work,
-            self._slots.limit,
-        )
+        return Part1Loop(self._client, self._executor, self._system, self._work, self._slots.limit)
 
     def _track(self, command: LongCommand) -> None:
-        if self._client.protocol >= PROTOCOL:  # a part-1 host asks instead
+        if not self._speaks_part_1():  # such a host asks instead
             self._reporter.track(command)
 
     async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
@@ -279,16 +208,12 @@ class ModuleService:
         await asyncio.gather(self._reporter.drain(REPORT_S), self._sender.drain(REPORT_S))
         await self._talk.cancel()
         await self._loops.cancel()
-        await self._say_goodbye()
+        await _within(GOODBYE_S, self._status.say_goodbye(self._reason), "telling the host")
         await self._initialising.cancel()
         await self._clean_up()
-        await self._flush_log()
-
-    async def _say_goodbye(self) -> None:
-        try:
-            await asyncio.wait_for(self._status.say_goodbye(self._reason), GOODBYE_S)
-        except asyncio.TimeoutError:
-            logger.debug("the host did not hear the goodbye")
+        last_logs = self._module.logger.flush(self._client.log)
+        await _within(LAST_LOGS_S, last_logs, "telling the host the last of the log")
+        self._module.logger.flush_to_console()
 
     async def _clean_up(self) -> None:
         """Only when none of the module's code still runs: freeing what a stuck thread uses could
@@ -297,15 +222,13 @@ class ModuleService:
             logger.warning("%d threads are stuck, no cleanup()", self.threads.alive_count())
             return
         try:
-            await asyncio.wait_for(self.threads.call(self._module.cleanup), CLEANUP_S)
-        except asyncio.TimeoutError:
-            logger.warning("cleanup() took more than %s s", CLEANUP_S)
+            await _within(CLEANUP_S, self.threads.call(self._module.cleanup), "cleanup()")
         except Exception as error:
             logger.warning("cleanup() failed", exc_info=error)
 
-    async def _flush_log(self) -> None:
-        try:
-            await asyncio.wait_for(self._module.logger.flush(self._client.log), LAST_LOGS_S)
-        except asyncio.TimeoutError:
-            pass
-        self._module.logger.flush_to_console()
+
+async def _within(limit_s: float, step: Coroutine[Any, Any, None], what: str) -> None:
+    try:
+        await asyncio.wait_for(step, limit_s)
+    except asyncio.TimeoutError:
+        logger.warning("%s took more than %s s", what, limit_s)

@@ -10,6 +10,7 @@ from conftest import MODULE_ID, Serve
 from fake_host import FakeHost
 from stepping import Stepping
 
+from sdk.host import protocol_watch
 from sdk.host.client import HostAddress
 from sdk.host.errors import HostDenied, HostUnavailable
 from sdk.host.reachability import SAY_AGAIN_S, Reachability
@@ -28,7 +29,7 @@ async def other_host() -> AsyncIterator[FakeHost]:
 
 @pytest.fixture(autouse=True)
 def ask_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_service, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(protocol_watch, "LOOK_AGAIN_S", 0.05)
 
 
 async def test_what_fails_is_said_once_and_so_is_its_return(
