@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
-from sdk.host.client import HostClient, until_answered
-from sdk.host.errors import HostRefused
-from sdk.host.tasks import TaskSet
+from sdk.host.client import HostClient
+from sdk.host.errors import HostRefused, HostUnavailable
+from sdk.host.tasks import Backoff, TaskSet
 from sdk.host.wire import Work, encode_json
 
 logger = logging.getLogger(__name__)
@@ -64,13 +63,22 @@ class AnswerSender:
 
     async def _send(self, work: Work, body: bytes, then: Callable[[], None] | None) -> None:
         try:
-            await until_answered(partial(self._client.answer, work.request_id, work.attempt, body))
+            await self._deliver(work, body)
         except HostRefused as refusal:
             logger.warning("answer to %s dropped: %s", work.request_id, refusal)
             self._on_refused(work)
         else:
             if then is not None:
                 then()
+
+    async def _deliver(self, work: Work, body: bytes) -> None:
+        """Returns when the host has taken it, raises when it refuses it."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._client.answer(work.request_id, work.attempt, body)
+            except HostUnavailable:
+                await backoff.pause()
 
 
 def enveloped(answer: dict[str, Any], work: Work, identity: Identity) -> dict[str, Any]:

@@ -46,12 +46,10 @@ class ProtocolWatch:
         backoff = Backoff()
         while True:
             try:
-                await self._client.handshake()
+                return await self._client.handshake()
             except HostUnavailable as error:
                 logger.debug("no host yet: %s", error)
                 await backoff.pause()
-            else:
-                return
 
     async def _settle(self) -> None:
         logger.info("the host speaks protocol %s", self._client.protocol)

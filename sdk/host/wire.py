@@ -17,8 +17,6 @@ JSON: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 PROTOCOL = 2
 PING_PATH = "/v1/status/ping"
 LOG_PATH = "/v1/log"
-MAX_WAIT_S = 14
-"""A host answers every poll before this many seconds; the field's own gives up at 15."""
 
 
 class ReplyPiece(TypedDict):
@@ -60,14 +58,6 @@ class LogEntry:
     category: str
     label: str
     log_level: str
-
-
-@dataclass(frozen=True)
-class Handshake:
-    """What a host says of itself. `protocol` is 1 where the host does not name it."""
-
-    protocol: int
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,15 +153,13 @@ def decode_object(body: bytes | str) -> dict[str, Any]:
     return value
 
 
-def read_handshake(body: bytes) -> Handshake:
-    """A ping's answer; whatever does not name a protocol of ours is a part-1 host."""
+def read_protocol(body: bytes) -> int:
+    """From a ping's answer; whatever does not name a protocol of ours is a part-1 host."""
     try:
-        answer = decode_object(body)
+        protocol = decode_object(body).get("protocol")
     except ValueError:
-        return Handshake(1)
-    protocol = answer.get("protocol", 1)
-    is_number = isinstance(protocol, int) and not isinstance(protocol, bool)
-    return Handshake(protocol if is_number else 1, str(answer.get("message", "")))
+        return 1
+    return protocol if isinstance(protocol, int) and not isinstance(protocol, bool) else 1
 
 
 def read_work(item: Mapping[str, Any]) -> Work:

@@ -62,7 +62,7 @@ def test_what_is_not_json_is_refused(value: Any) -> None:
     ],
 )
 def test_handshake(body: bytes, protocol: int) -> None:
-    assert wire.read_handshake(body).protocol == protocol
+    assert wire.read_protocol(body) == protocol
 
 
 def test_work_of_both_parts() -> None:
