@@ -7,6 +7,7 @@ behind work; work waits in a backlog here, in the order it came.
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 from sdk.host.client import HostClient
 from sdk.host.polls import Poll
@@ -15,25 +16,16 @@ from sdk.work.executor import CommandExecutor
 from sdk.work.system_commands import SystemCommands
 
 
-class Part1Loop:
+async def serve_part1(
+    client: HostClient,
+    executor: CommandExecutor,
+    system: SystemCommands,
+    tasks: TaskSet,
+    parallelism: int,
+) -> NoReturn:
     """`parallelism` commands at once may be inside `process()`; long ones then wait for a slot."""
-
-    def __init__(
-        self,
-        client: HostClient,
-        executor: CommandExecutor,
-        system: SystemCommands,
-        tasks: TaskSet,
-        parallelism: int,
-    ) -> None:
-        self._poll = Poll(client.poll_part1)
-        self._executor = executor
-        self._system = system
-        self._tasks = tasks
-        self._gate = asyncio.Semaphore(max(1, parallelism))
-
-    async def run(self) -> None:
-        while True:
-            work = await self._poll.once()
-            if work is not None and not self._system.takes(work):
-                self._tasks.spawn(self._executor.run_backlogged(work, self._gate))
+    poll, gate = Poll(client.poll_part1), asyncio.Semaphore(parallelism)
+    while True:
+        work = await poll.once()
+        if work is not None and not system.takes(work):
+            tasks.spawn(executor.run_backlogged(work, gate))

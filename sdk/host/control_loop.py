@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
 
 from sdk.host.client import HostClient
 from sdk.host.polls import Poll
@@ -16,36 +18,30 @@ from sdk.host.wire import Control, Work
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class ControlLoop:
     """What is called for a message returns at once. Quit and drain get the reason, in words."""
 
-    def __init__(
-        self,
-        client: HostClient,
-        on_cancel: Callable[[str], object],
-        on_request: Callable[[Work], None],
-        on_quit: Callable[[str], None],
-        on_drain: Callable[[str], None],
-    ) -> None:
-        self._poll = Poll(client.poll_control)
-        self._on_cancel = on_cancel
-        self._on_request = on_request
-        self._on_quit = on_quit
-        self._on_drain = on_drain
+    client: HostClient
+    on_cancel: Callable[[str], object]
+    on_request: Callable[[Work], None]
+    on_quit: Callable[[str], None]
+    on_drain: Callable[[str], None]
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
+        poll = Poll(self.client.poll_control)
         while True:
-            for control in await self._poll.once() or []:
+            for control in await poll.once() or []:
                 self._obey(control)
 
     def _obey(self, control: Control) -> None:
         if control.kind == "cancel":
-            self._on_cancel(control.command_id)
+            self.on_cancel(control.command_id)
         elif control.kind == "quit":
-            self._on_quit("the host asked")
+            self.on_quit("the host asked")
         elif control.kind == "drain":
-            self._on_drain("the host asked")
+            self.on_drain("the host asked")
         elif control.work is not None:
-            self._on_request(control.work)
+            self.on_request(control.work)
         else:
             logger.warning("unknown control message: %s", control.kind)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
-from sdk.field.part1_loop import Part1Loop
+from sdk.field.part1_loop import serve_part1
 from sdk.field.published import PublishedStyle
 from sdk.host.answer_sender import AnswerSender
 from sdk.host.client import HostClient
@@ -32,7 +32,7 @@ from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
 from sdk.work.system_commands import SystemCommands
 from sdk.work.user_threads import UserThreads
-from sdk.work.work_loop import WorkLoop
+from sdk.work.work_loop import fetch_work
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +162,7 @@ class ModuleService:
             self._talk.spawn(self._guard(self._reporter.run()))
             self._talk.spawn(self._guard(self._control_loop().run()))
         if not self._is_draining:
-            loop = self._part1_loop() if self._speaks_part_1() else self._work_loop()
-            self._claims.spawn(self._guard(loop.run()))
+            self._claims.spawn(self._guard(self._fetch()))
 
     def _speaks_part_1(self) -> bool:
         return self._client.protocol < PROTOCOL
@@ -173,13 +172,11 @@ class ModuleService:
             self._client, self._board.cancel, self._system.take, self.quit, self.drain
         )
 
-    def _work_loop(self) -> WorkLoop:
-        return WorkLoop(
-            self._client, self._executor, self._slots, self._readiness, self._system, self._work
-        )
-
-    def _part1_loop(self) -> Part1Loop:
-        return Part1Loop(self._client, self._executor, self._system, self._work, self._slots.limit)
+    def _fetch(self) -> Coroutine[Any, Any, NoReturn]:
+        client, executor, system = self._client, self._executor, self._system
+        if self._speaks_part_1():
+            return serve_part1(client, executor, system, self._work, self._slots.limit)
+        return fetch_work(client, executor, self._slots, self._readiness, system, self._work)
 
     def _track(self, command: LongCommand) -> None:
         if not self._speaks_part_1():  # such a host asks instead
