@@ -19,7 +19,7 @@ NEED = Need((0.25 * GIB,) * 32 + (0.5 * GIB,), (4_000.0,) * 32 + (0.0,), 0.5 * G
 
 
 def gpu(free_gib: float, name: str = "CUDA0", **more: Any) -> Device:
-    return Device(name, "a card", int(free_gib * GIB), 24 * GIB, **more)
+    return Device(name, int(free_gib * GIB), 24 * GIB, **more)
 
 
 def place(
@@ -93,7 +93,7 @@ def test_a_number_that_was_set_is_kept_or_refused() -> None:
 
 
 def test_a_card_that_says_nothing_is_tried() -> None:
-    assert place(Device("GPU", "", 0, 0))[0].gpu_layers == 33
+    assert place(Device("GPU", 0, 0))[0].gpu_layers == 33
 
 
 def test_a_device_in_the_machine_s_own_memory_counts_there() -> None:

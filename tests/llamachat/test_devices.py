@@ -25,7 +25,6 @@ class Library:
             "ggml_backend_dev_get": lambda at: at,
             "ggml_backend_dev_type": lambda at: self.found[at][1],
             "ggml_backend_dev_name": lambda at: self.found[at][0].encode(),
-            "ggml_backend_dev_description": lambda at: b"a card",
             "ggml_backend_dev_memory": self.memory,
         }
         return lambda *arguments: answers[name](*arguments)
@@ -48,14 +47,14 @@ def test_cards_with_what_they_have_free() -> None:
         ("Vulkan1", INTEGRATED, 1, 2), ("CUDA1", GPU, 3 * GIB, 8 * GIB), ("CPU", CPU, 1, 1),
     )  # fmt: skip
     assert devices._read(library, library) == [
-        Device("CUDA0", "a card", 7 * GIB, 8 * GIB),
-        Device("CUDA1", "a card", 3 * GIB, 8 * GIB),
+        Device("CUDA0", 7 * GIB, 8 * GIB),
+        Device("CUDA1", 3 * GIB, 8 * GIB),
     ]
 
 
 def test_an_integrated_one_where_there_is_no_other() -> None:
     library = Library(("Vulkan0", INTEGRATED, 1, 2), ("CPU", CPU, 1, 1))
-    assert devices._read(library, library) == [Device("Vulkan0", "a card", 1, 2, True)]
+    assert devices._read(library, library) == [Device("Vulkan0", 1, 2, True)]
 
 
 def test_a_library_that_does_not_load_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

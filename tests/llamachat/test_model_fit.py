@@ -6,8 +6,8 @@ from llama_engine.machine.devices import Device
 from model_fit import Fit, FreeMemory
 
 GIB = 1024**3
-CARD = Device("CUDA0", "a card", 8 * GIB, 8 * GIB)
-SHARED = Device("MTL0", "a chip", 12 * GIB, 12 * GIB, shares_memory=True)
+CARD = Device("CUDA0", 8 * GIB, 8 * GIB)
+SHARED = Device("MTL0", 12 * GIB, 12 * GIB, shares_memory=True)
 
 
 def test_in_memory() -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from diagnosis.child import LookFailed, look
 
 ASK_LIMIT_S = 60.0
-COMPUTE_BYTES = 192 * 1024**2
-"""Beside the weights, at the least: compute buffers and a short context."""
 
 _ASK = """
 import json, sys
@@ -48,6 +46,7 @@ def room_for(weight_bytes: int, module_path: Path, environment: Mapping[str, str
 
 def _in_memory(weight_bytes: int) -> Room:
     from llama_engine.machine import machine_limits  # needs psutil
+    from llama_engine.plan.context_plan import COMPUTE_BYTES
 
     free = machine_limits.available_memory_bytes()
     fits = weight_bytes + COMPUTE_BYTES <= free

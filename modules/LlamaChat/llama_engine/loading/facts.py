@@ -20,7 +20,5 @@ class EngineFacts:
     """The accelerator's library, such as `CUDA`; empty on a CPU."""
     threads: int
     """For steps of a few rows."""
-    batch_threads: int
-    """For steps of many."""
     layers: dict[str, int]
     """How many are where, by the device's name; what follows the last one counts as one more."""

@@ -74,9 +74,9 @@ def load_engine(
             model.close()
             raise
         device, library = device_of(log.buffers)
-    threads, batch_threads = thread_counts(options)
+    threads, _ = thread_counts(options)
     layers = placement.layers()
-    facts = EngineFacts(header, plan, device, library, threads, batch_threads, layers)
+    facts = EngineFacts(header, plan, device, library, threads, layers)
     logger.info("%s on %s %s, %d threads: %s", path.name, device, library, threads, plan.reason)
     logger.info("%s", placement)
     engine = Engine(
@@ -103,7 +103,7 @@ def _placements(
     """Where the layers may lie, best first. Raises ModelLoadError."""
     found = tuple(devices.accelerators()) if on_gpu else ()
     if on_gpu and not found:  # nobody can tell: try
-        found = (devices.Device("GPU", "", 0, 0),)
+        found = (devices.Device("GPU", 0, 0),)
     free_bytes, name = machine_limits.available_memory_bytes(), machine_limits.memory_name()
     machine = Machine(free_bytes, found, name)
     states = state_bytes(header) * options.sequences

@@ -31,7 +31,6 @@ class Device:
 
     name: str
     """As llama.cpp calls it: `CUDA0`."""
-    description: str
     free_bytes: int
     total_bytes: int
     """0 where the driver does not say."""
@@ -72,12 +71,11 @@ def _read(base: Any, registry: Any) -> list[Device]:
 def _device(base: Any, handle: int, kind: int) -> Device:
     sizes = ctypes.POINTER(ctypes.c_size_t)
     name = _function(base, "ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
-    about = _function(base, "ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
     memory = _function(base, "ggml_backend_dev_memory", None, ctypes.c_void_p, sizes, sizes)
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     memory(handle, ctypes.byref(free), ctypes.byref(total))
     shares = kind == _INTEGRATED or sys.platform == "darwin"
-    return Device(_text(name(handle)), _text(about(handle)), free.value, total.value, shares)
+    return Device(_text(name(handle)), free.value, total.value, shares)
 
 
 def _function(library: Any, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 class EngineCounts:
     """Running totals. Written by the engine's thread, read by any."""
 
-    steps: int = 0
     evaluated_tokens: int = 0
     """Prompt tokens and reply tokens that went through the model."""
     cached_tokens: int = 0

@@ -99,7 +99,6 @@ class Stepper:
             self._cache.clear(slot)
 
     def _advance(self, chunks: list[Chunk]) -> None:
-        self._counts.steps += 1
         for chunk in chunks:
             chunk.slot.length += chunk.count
             self._counts.evaluated_tokens += chunk.count
