@@ -30,11 +30,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from install_again import install_again
 from llama_setup.environment import Environment
+from llama_setup.install_again import install_again
 from llama_setup.processor import this_processor
 from llama_setup.programs import signal_name
-from model_catalogue import builtin_path
+from model_files.catalogue import builtin_path
 
 MODULE_PATH = Path(__file__).resolve().parent
 PROOF_FILE = "build_proof.json"

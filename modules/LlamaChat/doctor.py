@@ -65,7 +65,7 @@ def _check_model() -> Finding:
 def _is_model_to_be_fetched() -> bool:
     from diagnosis.model_file import is_to_be_fetched
     from llama_engine.load_errors import ModelLoadError
-    from model_choice import choose_model
+    from model_files.choice import choose_model
 
     try:
         return is_to_be_fetched(choose_model(os.environ, MODULE_PATH))

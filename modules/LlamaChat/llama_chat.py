@@ -23,7 +23,7 @@ from llama_engine.chat.chat_backend import (
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import EngineOptions
-from model_source import ModelHub, ModelSource, locate
+from model_files.source import ModelHub, ModelSource, locate
 
 DEFAULT_SYSTEM_PROMPT = (
     "You're a helpful assistant who answers questions the user asks of you concisely and "

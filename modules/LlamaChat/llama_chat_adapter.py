@@ -19,7 +19,7 @@ from engine_settings import engine_options
 from llama_chat import LlamaChat, engine_loader
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import MOST_SEQUENCES, EngineOptions
-from model_choice import HOW_TO_RETURN, choose_model
+from model_files.choice import HOW_TO_RETURN, choose_model
 from safe_mode import SafeMode, go_safe, remedy_for
 
 from sdk import (

@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import model_by_hand
 from llama_engine.gguf.shards import missing_shards
 from llama_engine.load_errors import ModelLoadError
-from model_catalogue import (
+from model_files import by_hand
+from model_files.catalogue import (
     BUILTIN_NAME,
     CatalogueEntry,
     find_entry,
@@ -30,9 +30,9 @@ from model_catalogue import (
     read_selection,
     write_selection,
 )
-from model_choice import ENV_FILENAME, ENV_REPO, builtin_model, model_directory
-from model_fit import Fit, FreeMemory
-from model_source import ModelHub
+from model_files.choice import ENV_FILENAME, ENV_REPO, builtin_model, model_directory
+from model_files.fit import Fit, FreeMemory
+from model_files.source import ModelHub
 
 MODULE_PATH = Path(__file__).resolve().parent
 _GB = 1e9
@@ -50,10 +50,10 @@ def download(entry: CatalogueEntry, directory: Path, hub: ModelHub | None = None
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / entry.file
     if not missing_shards(path):
-        model_by_hand.check(path)
+        by_hand.check(path)
     else:
         if hub is None:
-            from hub import Hub
+            from model_files.hub import Hub
 
             hub = Hub()
         path = hub.fetch(entry.repo, entry.file, path)
@@ -88,7 +88,7 @@ def models_as_text(directory: Path, free: FreeMemory) -> str:
         )
         lines.append(f"{'':<33}{model['licence']}. {model['note']}")
     chosen = read_selection(directory) or ""
-    if model_by_hand.is_path(chosen):
+    if by_hand.is_path(chosen):
         lines.append(f"* {chosen}")
     return "\n".join(lines)
 
@@ -115,10 +115,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _chosen(name: str, directory: Path, is_copied: bool) -> Path:
     """Have the model, choose it, and say what will become of it. Raises ModelLoadError."""
-    if model_by_hand.is_path(name):
-        header = model_by_hand.check(Path(name).expanduser())
+    if by_hand.is_path(name):
+        header = by_hand.check(Path(name).expanduser())
         _say_if_too_large(header.file_bytes)
-        return model_by_hand.choose_path(header, directory, is_copied)
+        return by_hand.choose_path(header, directory, is_copied)
     entry = find_entry(MODULE_PATH, name)
     _say(_announcement(entry, directory))
     _say_if_too_large(entry.size_bytes)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from install_again import install_again
 from llama_engine.options import CACHE_TYPES, EngineOptions
+from llama_setup.install_again import install_again
 
 MARK = "CPAI_MODULE_SAFE_MODE"
 """Names the reason where no host, but a person asked for it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llama_chat import LlamaChat
 from llama_engine.gguf.header import read_header
-from model_choice import choose_model
+from model_files.choice import choose_model
 
 LARGEST_BYTES = 16_000_000
 

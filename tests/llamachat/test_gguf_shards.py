@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
-from hub import Hub
 from llama_chat import LlamaChat
 from llama_engine.gguf.header import read_header
 from llama_engine.gguf.shards import first_shard, models_among, shard_names
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from model_source import ModelSource, locate
+from model_files.hub import Hub
+from model_files.source import ModelSource, locate
 
 REPO = "someone/Split-GGUF"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
-from hub import Hub
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from model_source import ModelSource, locate
+from model_files.hub import Hub
+from model_files.source import ModelSource, locate
 
 REPO = "someone/Small-GGUF"
 NAME = "small.Q4_K_M.gguf"

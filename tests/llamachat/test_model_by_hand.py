@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import model_by_hand
 import pytest
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from model_catalogue import read_selection
-from model_choice import choose_model
-from model_source import locate
+from model_files import by_hand
+from model_files.catalogue import read_selection
+from model_files.choice import choose_model
+from model_files.source import locate
 from test_model_download import environment, run
 
 
@@ -64,11 +64,11 @@ def test_what_cannot_chat_is_not_chosen(
 def test_a_full_disk_is_seen_before_the_copy(
     model_dir: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = model_by_hand.check(model_dir / "tiny.gguf")
+    header = by_hand.check(model_dir / "tiny.gguf")
     usage = shutil.disk_usage(model_dir)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ModelLoadError, match="Leave out --copy") as caught:
-        model_by_hand.choose_path(header, directory, is_copied=True)
+        by_hand.choose_path(header, directory, is_copied=True)
     assert caught.value.reason is LoadReason.DISK_FULL
     assert read_selection(directory) is None
 
@@ -78,4 +78,4 @@ def test_a_full_disk_is_seen_before_the_copy(
     [("qwen3-4b", False), ("qwen3.5-4b", False), ("my.gguf", True), ("./models/my", True)],
 )
 def test_names_and_paths(name: str, is_path: bool) -> None:
-    assert model_by_hand.is_path(name) == is_path
+    assert by_hand.is_path(name) == is_path

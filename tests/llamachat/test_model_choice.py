@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from llama_engine.gguf.shards import first_shard
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from model_catalogue import (
+from model_files.catalogue import (
     SELECTION_FILE,
     find_entry,
     read_catalogue,
@@ -16,8 +16,8 @@ from model_catalogue import (
     write_path_selection,
     write_selection,
 )
-from model_choice import choose_model, model_directory
-from model_source import ModelSource
+from model_files.choice import choose_model, model_directory
+from model_files.source import ModelSource
 
 FILENAME = "CPAI_MODULE_LLAMA_MODEL_FILENAME"
 REPO = "CPAI_MODULE_LLAMA_MODEL_REPO"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
-from model_catalogue import find_entry, read_selection
+from model_files.catalogue import find_entry, read_selection
 
 NAME = "gemma-3-1b"
 LARGE_BYTES = 25 * 1024**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llama_engine.machine.devices import Device
-from model_fit import Fit, FreeMemory
+from model_files.fit import Fit, FreeMemory
 
 GIB = 1024**3
 CARD = Device("CUDA0", 8 * GIB, 8 * GIB)

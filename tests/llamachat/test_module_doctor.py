@@ -24,7 +24,7 @@ from doctor import looked
 from fake_hub import FakeHub
 from llama_setup.environment import Environment
 from llama_setup.processor import Processor
-from model_source import ModelSource
+from model_files.source import ModelSource
 
 CPU, GPU = Library("0.3.36"), Library("0.3.36", has_gpu=True)
 CARD = Card("NVIDIA H200", "570.86", 143_771, 143_000, (9, 0))

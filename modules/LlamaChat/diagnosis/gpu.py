@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from install_again import install_again
+from llama_setup.install_again import install_again
 
 from diagnosis.finding import Finding, bad, good
 from diagnosis.library import Library

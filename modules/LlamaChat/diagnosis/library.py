@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from install_again import install_again
 from llama_setup.environment import Environment
+from llama_setup.install_again import install_again
 
 from diagnosis.child import LookFailed, look
 from diagnosis.finding import Finding, bad, good

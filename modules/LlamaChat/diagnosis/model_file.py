@@ -8,10 +8,10 @@ from pathlib import Path
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.gguf.shards import first_shard, missing_shards
 from llama_engine.load_errors import ModelLoadError
-from model_by_hand import check
-from model_catalogue import BUILTIN_FILE
-from model_choice import HOW_TO_RETURN, choose_model
-from model_source import ModelSource
+from model_files.by_hand import check
+from model_files.catalogue import BUILTIN_FILE
+from model_files.choice import HOW_TO_RETURN, choose_model
+from model_files.source import ModelSource
 
 from diagnosis.finding import Finding, bad, good
 from diagnosis.room import Room

@@ -17,7 +17,7 @@ ASK_LIMIT_S = 60.0
 _ASK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from model_fit import Fit, FreeMemory
+from model_files.fit import Fit, FreeMemory
 free = FreeMemory.now()
 fit = free.fit(int(sys.argv[2]))
 print(json.dumps({"fits": fit is not Fit.TOO_LARGE, "how": fit.in_words(), "free": str(free)}))

@@ -68,7 +68,7 @@ def _from_hub(source: ModelSource, hub: ModelHub | None) -> Path:
         return whole[0].with_name(first_shard(whole[0].name))
     if hub is None:
         # Importing the hub's client takes a second, and most starts do without it.
-        from hub import Hub
+        from model_files.hub import Hub
 
         hub = Hub()
     try:

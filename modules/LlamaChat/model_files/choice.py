@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from model_catalogue import BUILTIN_FILE, builtin_path, find_entry, read_selection
-from model_source import ModelSource
+from model_files.catalogue import BUILTIN_FILE, builtin_path, find_entry, read_selection
+from model_files.source import ModelSource
 
 ENV_DIRECTORY = "CPAI_MODULE_LLAMA_MODEL_DIR"
 ENV_FILENAME = "CPAI_MODULE_LLAMA_MODEL_FILENAME"

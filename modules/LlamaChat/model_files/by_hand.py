@@ -13,7 +13,8 @@ from llama_engine.gguf.header import GgufHeader, read_header
 from llama_engine.gguf.not_chat import refuse_unless_chat
 from llama_engine.gguf.shards import shard_paths
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from model_catalogue import write_path_selection
+
+from model_files.catalogue import write_path_selection
 
 _SPARE_BYTES = 256 * 1024**2
 """What a copy leaves free on the disk."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MODULE_PATH = Path(__file__).resolve().parent
+MODULE_PATH = Path(__file__).resolve().parents[1]
 
 
 def install_again(module_path: Path = MODULE_PATH) -> str:
