@@ -1,9 +1,8 @@
 """Many generations at once on one llama.cpp context.
 
-Invariant: one thread, started here, is the only one that touches the context. Each of its steps
-packs one token of every generating sequence and some tokens of the prompts into one batch. Whatever
-goes wrong with one sequence ends that one, with the reason, and every generation that was submitted
-ends with exactly one `Finished`.
+Invariant: one thread, started here, is the only one that touches the context; what it does is
+`EngineLoop`'s. Everything that is public here may be called from any thread, and every generation
+that was submitted ends with exactly one `Finished`.
 """
 
 from __future__ import annotations
@@ -11,37 +10,25 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from llama_engine.errors import EngineStoppedError, GenerationError
-from llama_engine.llama.candidates import Candidates
+from llama_engine.errors import EngineStoppedError
 from llama_engine.llama.context import Context
 from llama_engine.llama.gbnf_constraint import GbnfConstraint
 from llama_engine.llama.sampler import Sampler
 from llama_engine.memory.disk_cache import DiskCache
-from llama_engine.memory.kv_cache import KvCache
-from llama_engine.memory.snapshots import SnapshotStore
 from llama_engine.options import EngineOptions
-from llama_engine.schedule.admission import Admission
-from llama_engine.schedule.budget import StepBudget
-from llama_engine.schedule.counts import EngineCounts
-from llama_engine.schedule.generation import Generation, PromptProgress, Reason, Request
-from llama_engine.schedule.replies import extend_reply
+from llama_engine.schedule.engine_loop import EngineLoop
+from llama_engine.schedule.generation import Generation, Request
 from llama_engine.schedule.request_check import check_request
 from llama_engine.schedule.sequence import Sequence
-from llama_engine.schedule.step_plan import Chunk, plan_step
-from llama_engine.schedule.stepper import Stepper
-from llama_engine.schedule.thread_choice import ThreadChoice
 from llama_engine.text.constraint import Constraint
-from llama_engine.text.logprobs import token_logprob
 from llama_engine.text.schema_constraint import SchemaConstraint, SchemaVocabulary
 
 logger = logging.getLogger(__name__)
 
 _STOP_TIMEOUT_S = 30.0
-_WARM_UP_TOKENS = 16
 
 OnDeath = Callable[[], None]
 """May end the process: an engine whose thread is dead takes no requests any more."""
@@ -67,24 +54,13 @@ class Engine:
     ) -> None:
         self.model = context.model
         self.context_tokens = min(context_tokens, context.sequence_tokens)
-        self.counts = EngineCounts()
-        self.snapshots = SnapshotStore(options.memory_cache_bytes)
         self._inbox: queue.SimpleQueue[tuple[Sequence, ...]] = queue.SimpleQueue()
         self._context = context
-        self._budget = StepBudget(options)
-        self._cache = KvCache(context, can_cut=not context.model.is_recurrent)
-        pool = context.total_tokens if context.is_shared else None
         self._disk = disk
-        self._admission = Admission(
-            self._cache, self.snapshots, self.counts, pool, disk, self._wake
-        )
-        self._stepper = Stepper(context, self._cache, self.counts, self._sample, self._fail)
+        self._loop = EngineLoop(context, options, self.context_tokens, disk, threads, self._wake)
+        self.counts, self.snapshots = self._loop.counts, self._loop.snapshots
         self._vocabulary = SchemaVocabulary(context.model)
-        self._candidates = Candidates(context.model.vocab_tokens)
-        self._threads = ThreadChoice(threads) if threads else None
         self._on_death = on_death
-        self._ended: list[Generation] = []
-        """Whose last events are not handed out yet."""
         self._has_work = False
         self._is_stopping = False
         self._stopped_by = "The engine was stopped before the reply had ended"
@@ -162,21 +138,21 @@ class Engine:
     @property
     def running(self) -> int:
         """Sequences in slots; a snapshot for people."""
-        return len(self._admission.running)
+        return self._loop.running
 
     @property
     def waiting(self) -> int:
-        return len(self._admission.waiting) + self._inbox.qsize()
+        return self._loop.waiting + self._inbox.qsize()
 
     def _wake(self) -> None:
         self._inbox.put(())
 
     def _run(self) -> None:
         try:
-            self._warm_up()
+            self._loop.warm_up()
             while not self._is_stopping:
                 self._receive()
-                self._has_work = self._guarded_step()
+                self._has_work = self._loop.step()
         except BaseException as ex:  # whatever it is, it ends no other thread
             logger.critical("The engine's thread ends", exc_info=True)
             self._stopped_by = f"The engine stopped by itself: {ex!r}; its log says how"
@@ -184,13 +160,6 @@ class Engine:
             if self._on_death is not None and not self._is_stopping:
                 self._on_death()
             self._close()
-
-    def _warm_up(self) -> None:
-        """Bring the weights into memory, and learn what a prompt token takes."""
-        for _ in range(2):
-            took_ms = self._stepper.warm_up(_WARM_UP_TOKENS)
-            if took_ms:
-                self._budget.learn(0, _WARM_UP_TOKENS, took_ms)
 
     def _receive(self) -> None:
         """Take what has come in; wait for it where there is nothing else to do."""
@@ -201,131 +170,14 @@ class Engine:
 
     def _take(self, sequences: tuple[Sequence, ...]) -> None:
         for sequence in sequences:
-            self._admission.add(sequence)
-
-    def _guarded_step(self) -> bool:
-        try:
-            return self._step()
-        except Exception:
-            # A fault of the engine itself: no state can be trusted but that of requests to come.
-            logger.exception("A step failed")
-            for sequence in (*self._admission.running, *self._admission.waiting):
-                self._fail(sequence, "The engine failed; its log says how")
-        return True
-
-    def _step(self) -> bool:
-        """One step; False where there was nothing to evaluate."""
-        self._drop_cancelled()
-        for sequence in self._admission.admit():
-            self._report_prompt(sequence)
-        self._admission.close_holes()
-        batches = plan_step(self._admission.running, self._budget, self._context.is_shared)
-        for chunks in batches:
-            self._deliver()
-            if not self._evaluate(chunks):
-                break
-        if not batches:
-            self._deliver()
-        return bool(batches)
-
-    def _evaluate(self, chunks: list[Chunk]) -> bool:
-        """Evaluate a batch; False where it has to be planned again."""
-        chunks = [chunk for chunk in chunks if not chunk.sequence.generation.is_cancelled]
-        if not chunks:
-            return True
-        generating = sum(chunk.count == 1 and chunk.has_output for chunk in chunks)
-        tokens = sum(chunk.count for chunk in chunks)
-        started = time.perf_counter()
-        if self._stepper.evaluate(chunks):
-            took_ms = (time.perf_counter() - started) * 1e3
-            self._learn(generating, tokens - generating, took_ms)
-            return True
-        if not self._admission.make_room():
-            self._fail(chunks[0].sequence, "No room in the KV cache for a single sequence")
-        return False
-
-    def _deliver(self) -> None:
-        """Hand out what the last step brought, all at once and just before the next decode.
-
-        Whoever is woken then runs while llama.cpp does, and not in the middle of the sampling,
-        where each of them would take the interpreter's lock between two calls of this thread.
-        """
-        for sequence in self._admission.running:
-            sequence.generation.deliver()
-        for generation in self._ended:
-            generation.deliver()
-        self._ended.clear()
-
-    def _learn(self, generating: int, prompt_tokens: int, took_ms: float) -> None:
-        self._budget.learn(generating, prompt_tokens, took_ms)
-        if prompt_tokens or self._threads is None:
-            return
-        if any(sequence.keeps_last_apart for sequence in self._admission.running):
-            return  # other threads round differently, and a seed promises the same text
-        before = self._threads.threads
-        self._threads.learn(generating, took_ms)
-        if self._threads.threads != before:
-            self._context.set_threads(self._threads.threads, self._threads.threads)
-
-    def _drop_cancelled(self) -> None:
-        for sequence in (*self._admission.running, *self._admission.waiting):
-            if sequence.generation.is_cancelled:
-                self._finish(sequence, "cancelled")
-
-    def _sample(self, chunks: list[Chunk]) -> None:
-        """Sample where logits are there; report progress where they are not."""
-        for chunk in chunks:
-            sequence = chunk.sequence
-            if chunk.row < 0 or not sequence.first_token_s:
-                self._report_prompt(sequence)
-            if chunk.row >= 0:
-                self._sample_one(sequence, chunk.row)
-
-    def _sample_one(self, sequence: Sequence, row: int) -> None:
-        if not sequence.first_token_s:
-            sequence.first_token_s = time.monotonic()
-        try:
-            token = sequence.sampler.sample(self._context, row, self._candidates)
-        except GenerationError as ex:
-            self._fail(sequence, str(ex))
-            return
-        self.counts.sampled_tokens += 1
-        logprob, wanted = None, sequence.request.top_logprobs
-        if wanted is not None:
-            logprob = token_logprob(self.model, self._context.logits(row), token, wanted)
-        reason = extend_reply(self.model, sequence, token, logprob, self.context_tokens)
-        if reason is not None:
-            self._finish(sequence, reason)
-
-    def _report_prompt(self, sequence: Sequence) -> None:
-        slot = sequence.slot
-        if slot is not None and not sequence.completion_tokens:
-            done = min(slot.length, sequence.prompt_tokens)
-            event = PromptProgress(done, sequence.prompt_tokens, sequence.cached_tokens)
-            sequence.generation.put(event)
-
-    def _fail(self, sequence: Sequence, reason: str) -> None:
-        logger.warning("Sequence %d failed: %s", sequence.number, reason)
-        if sequence.slot is not None:
-            self._cache.clear(sequence.slot)
-        self._finish(sequence, "error", reason)
-
-    def _finish(self, sequence: Sequence, reason: Reason, error: str | None = None) -> None:
-        self._admission.leave(sequence)
-        sequence.sampler.free()
-        self.counts.finished += 1
-        sequence.generation.put(sequence.finished(reason, error))
-        self._ended.append(sequence.generation)
+            self._loop.add(sequence)
 
     def _close(self) -> None:
         """End what is left, and free everything."""
         with self._in_use:
             self._is_stopping = True
             self._receive()
-            self._drop_cancelled()
-            for sequence in (*self._admission.running, *self._admission.waiting):
-                self._fail(sequence, self._stopped_by)
-            self._deliver()
+            self._loop.end_all(self._stopped_by)
             self._context.close()
             self.model.close()
         if self._disk is not None:
