@@ -31,7 +31,7 @@ import llama_cpp  # noqa: E402
 from llama_engine.llama.batch import Batch  # noqa: E402
 from llama_engine.llama.model import Model  # noqa: E402
 from llama_engine.llama.sampler import Sampler  # noqa: E402
-from llama_engine.loading.loading import load_engine  # noqa: E402
+from llama_engine.loading.engine_loading import load_engine  # noqa: E402
 from llama_engine.options import EngineOptions  # noqa: E402
 from llama_engine.schedule.engine import Engine  # noqa: E402
 from llama_engine.schedule.generation import Request  # noqa: E402

@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "modules" / "LlamaChat")]
 
-from llama_engine.loading.loading import load_engine  # noqa: E402
+from llama_engine.loading.engine_loading import load_engine  # noqa: E402
 from llama_engine.options import EngineOptions  # noqa: E402
 from llama_engine.schedule.engine import Engine  # noqa: E402
 from llama_engine.schedule.generation import (  # noqa: E402

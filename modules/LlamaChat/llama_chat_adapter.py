@@ -86,7 +86,7 @@ class LlamaChat_adapter(ModuleRunner):
         if wanted.isdigit() and int(wanted):
             return min(int(wanted), MOST_SEQUENCES)
         try:
-            from llama_engine.loading.loading import default_sequences
+            from llama_engine.loading.engine_loading import default_sequences
         except (ImportError, OSError, RuntimeError):
             return 1  # loading will say what is missing
         return default_sequences(self._has_gpu())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from engine_helpers import MakeEngine
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.schedule.engine import Engine, OnDeath
 from make_model import make_model

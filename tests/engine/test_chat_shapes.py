@@ -14,7 +14,7 @@ from llama_engine.chat.chat_loader import chat_over, load_chat
 from llama_engine.chat.engine_chat import EngineChat
 from llama_engine.errors import GenerationError, GrammarError, ParameterError, TemplateError
 from llama_engine.load_errors import PromptTooLongError
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
 
 HELLO = [ChatMessage(role="user", content="ba be bi")]

@@ -11,7 +11,7 @@ from engine_helpers import CLOSE
 from llama_engine.chat.chat_backend import ChatMessage, Chunk
 from llama_engine.chat.chat_loader import chat_over
 from llama_engine.chat.engine_chat import EngineChat
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
 
 QUESTIONS = (

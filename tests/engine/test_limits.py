@@ -9,7 +9,7 @@ import pytest
 from engine_helpers import MakeEngine
 from llama_engine.errors import ParameterError
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.machine import machine_limits
 from llama_engine.options import EngineOptions
 from llama_engine.plan.context_plan import COMPUTE_BYTES, Room, plan_context

@@ -12,7 +12,7 @@ from llama_engine import load_errors
 from llama_engine.gguf.header import read_header
 from llama_engine.llama import opening, weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.plan.cache_shape import shape_in_header, state_bytes
 from llama_engine.plan.context_plan import LEAST_CONTEXT
@@ -143,7 +143,7 @@ def test_a_number_of_layers_without_memory_is_not_tried_again(
             raise load_errors.out_of_memory(sliding, "made up")
         return load(source, gpu_layers)
 
-    monkeypatch.setattr("llama_engine.loading.loading.has_gpu", lambda is_wanted: is_wanted)
+    monkeypatch.setattr("llama_engine.loading.engine_loading.has_gpu", lambda is_wanted: is_wanted)
     monkeypatch.setattr(weights, "_load", crowded)
     loaded = load_engine(sliding, ONE)
     assert loaded.engine.stop()

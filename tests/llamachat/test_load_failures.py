@@ -73,7 +73,7 @@ import resource, sys
 from pathlib import Path
 import psutil
 from llama_engine.machine import machine_limits
-from llama_engine.loading.loading import load_engine
+from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.load_errors import ModelLoadError
 machine_limits.available_memory_bytes = lambda: 2**62  # let it try what it would refuse

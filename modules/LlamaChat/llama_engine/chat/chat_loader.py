@@ -11,7 +11,7 @@ from llama_engine.chat.chat_template import ChatTemplate
 from llama_engine.chat.engine_chat import EngineChat
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.llama.weights import LoadProgress
-from llama_engine.loading.loading import LoadedEngine, load_engine
+from llama_engine.loading.engine_loading import LoadedEngine, load_engine
 from llama_engine.options import EngineOptions
 from llama_engine.schedule.engine import OnDeath
 
