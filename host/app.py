@@ -153,7 +153,7 @@ class Host:
             queues = {module.queue for module in self._settings.modules}
             return sum([(await self.store.stats(queue)).running for queue in queues])
         held = await self.store.busy(*self._overview.all_launched())
-        return max(len(held), self.dispatcher.mirrors)
+        return max(len(held), self.dispatcher.part1.busy)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.server.host else socket.AF_INET

@@ -74,7 +74,7 @@ class ModuleApi:
         instance.has_polled = True
         self._on_seen(instance)
         await self._dispatcher.alive(instance)
-        take = self._dispatcher.claim if instance.protocol >= 2 else self._dispatcher.poll
+        take = self._dispatcher.claim if instance.protocol >= 2 else self._dispatcher.part1.poll
         work = await take(queue, instance, _wait_s(request))
         if work is None:
             return web.Response(status=204)

@@ -14,6 +14,7 @@ from typing import Any
 
 from host.commands import Command, CommandError
 from host.store.protocol import CommandStore, StoreUnavailable
+from host.wire import Work, system_payload
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,12 @@ class Claims:
         self.is_closed = True
         for task in self._waiting:
             task.cancel()
+
+
+def work_of(command: Command) -> Work:
+    """A claimed command as a module is given it."""
+    payload = command.payload or system_payload(command.queue, command.name)
+    return {"reqid": command.id, "reqtype": command.name, "payload": payload}
 
 
 async def _nothing(wait_s: float) -> None:

@@ -1,14 +1,13 @@
-"""Handing work to module instances and taking their answers, for both protocols.
+"""Handing work to module instances and taking their answers.
 
-Invariant: an instance of the field's SDK (protocol 1) never holds two commands of which more than
-one may be a long process: it would refuse the second.
+Invariant: what an instance says of a command counts only under the attempt that it was given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,20 +22,19 @@ from host.commands import (
 from host.instances.instance import Instance
 from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore, StoreUnavailable
-from host.wire import QUIT, RUNNING_ANSWER, CommandProgress, Control, Work, system_payload
-from host.work.claims import Claims
+from host.wire import RUNNING_ANSWER, CommandProgress, Work
+from host.work.claims import Claims, work_of
 from host.work.endings import Endings
 from host.work.leases import Leases, LeaseTerms
-from host.work.mirror import Mirror
+from host.work.part1 import LOOK_AGAIN_S, Part1
 from host.work.progress import ItemProgress
 
 _log = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 1.0  # when a module runs a long command that this host did not give it
-
 
 class Dispatcher:
-    """Claims, answers and progress; owns the mirrors of long protocol-1 commands."""
+    """Claims, answers and progress, for modules of both protocols; `part1` has what only the older
+    one needs."""
 
     def __init__(
         self,
@@ -46,35 +44,20 @@ class Dispatcher:
     ) -> None:
         self._store = store
         self._registry = registry
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._mirrored: set[str] = set()
         self.claims = Claims(store)
+        self.part1 = Part1(store, registry, self.claims)
         self.leases = Leases(store, terms)
         self.endings = Endings(store, registry)
 
     async def close(self) -> None:
         """Claim nothing any more, and end every mirror."""
         self.claims.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def mirrors(self) -> int:
-        """How many commands only this host can bring to their end."""
-        return len(self._tasks)
-
-    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(job)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self.part1.close()
 
     async def alive(self, instance: Instance) -> None:
         """A sign of life: what the instance has claimed stays its own. Raises StoreUnavailable."""
         if await self.leases.alive(instance) and instance.protocol == 1:
-            await self._pick_up(instance)
-
-    # -- protocol 2 ---------------------------------------------------------------------------
+            await self.part1.pick_up(instance)
 
     async def give_back(self, work: Work) -> None:
         """A command that was claimed for a module that hung up before it got it."""
@@ -88,7 +71,7 @@ class Dispatcher:
         command = await self.claims.claim(queue, instance.instance_id, wait_s)
         if command is None:
             return None
-        work = _work(command)
+        work = work_of(command)
         work["attempt"] = command.attempt or ""
         work["longProcess"] = bool(command.is_long)
         return work
@@ -120,51 +103,6 @@ class Dispatcher:
                 reply.update(accepted=False, error=str(error))
         return reply
 
-    # -- protocol 1 ---------------------------------------------------------------------------
-
-    async def poll(self, queue: str, instance: Instance, wait_s: float) -> Work | None:
-        """Control or work, whichever is there first: this protocol has one queue for both."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait_s
-        while True:
-            work = await self._control(queue, instance)
-            remaining_s = deadline - loop.time()
-            if work is not None or instance.is_quitting or remaining_s <= 0:
-                return work
-            command = await self._claim_or_mail(queue, instance, remaining_s)
-            if command is not None and await self._may_have(instance, command):
-                return _work(command)
-
-    async def _control(self, queue: str, instance: Instance) -> Work | None:
-        control = await self._registry.take_one(instance)
-        if control is None:
-            return None
-        if control["type"] == "quit":  # its other polls end now, with nothing
-            instance.is_quitting = True
-            self._registry.poke(instance)
-        return _control_work(queue, instance, control)
-
-    async def _claim_or_mail(self, queue: str, instance: Instance, wait_s: float) -> Command | None:
-        return await self.claims.claim(
-            queue,
-            instance.instance_id,
-            wait_s,
-            is_long_allowed=not instance.is_exclusive_busy,
-            beside=self._registry.wait_for_mail(instance, wait_s),
-        )
-
-    async def _may_have(self, instance: Instance, command: Command) -> bool:
-        if command.is_long is False:
-            return True
-        if instance.is_exclusive_busy:  # another poll of the same instance was a moment faster
-            await self.claims.give_back(command)
-            return False
-        instance.is_exclusive_busy = True
-        self._registry.poke(instance)
-        return True
-
-    # -- answers ------------------------------------------------------------------------------
-
     async def answer(
         self, instance: Instance, reqid: str, attempt: str | None, body: dict[str, Any]
     ) -> None:
@@ -178,7 +116,7 @@ class Dispatcher:
         except StoreUnavailable:
             if instance.protocol >= 2:
                 raise
-            self._spawn(self._answer_later(instance, reqid, body))
+            self.part1.spawn(self._answer_later(instance, reqid, body))
 
     async def _answer_later(self, instance: Instance, reqid: str, body: dict[str, Any]) -> None:
         while True:
@@ -219,41 +157,18 @@ class Dispatcher:
                     await self._store.adopt(waiting.id)
         await self._store.adopt(command.id)
         if instance.protocol == 1:
-            self._spawn(self._mirror(instance, command))
-
-    async def _mirror(self, instance: Instance, command: Command) -> None:
-        if command.id in self._mirrored:
-            return
-        self._mirrored.add(command.id)
-        try:
-            await Mirror(self._store, self._registry, instance, command).follow()
-        finally:
-            self._mirrored.discard(command.id)
-            self._free(instance)
+            self.part1.follow(instance, command)
 
     async def _try_later(self, instance: Instance, command: Command) -> None:
         await self._store.requeue(command.id, command.attempt or "")
-        asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._free, instance)
+        self.part1.free_later(instance)
 
     async def _ended(self, instance: Instance, command: Command, body: dict[str, Any]) -> None:
         if command.is_long is None:
             self._registry.learn(command.queue, command.name, False)
         await self._store.finish(command.id, command.attempt or "", Outcome.of(body))
         if instance.protocol == 1 and command.is_long is not False:
-            self._free(instance)
-
-    def _free(self, instance: Instance) -> None:
-        instance.is_exclusive_busy = False
-        self._registry.poke(instance)
-
-    async def _pick_up(self, instance: Instance) -> None:
-        """Follow what an instance runs since before this host began: it keeps its own state."""
-        for command in await self._store.running(instance.instance_id):
-            if command.is_long and command.id not in self._mirrored:
-                instance.is_exclusive_busy = True
-                self._spawn(self._mirror(instance, command))
-
-    # -- ends of processes --------------------------------------------------------------------
+            self.part1.free(instance)
 
     async def instance_gone(self, module_id: str, instance_id: str, reason: str) -> None:
         """End what a dead instance ran, with its partial text; what had shown none starts again."""
@@ -261,23 +176,6 @@ class Dispatcher:
         self.leases.forget(instance_id)
         error = f"the module's process ended while it worked on this command: {reason}"
         await self.endings.worker_gone(instance_id, error)
-
-
-def _work(command: Command) -> Work:
-    payload = command.payload or system_payload(command.queue, command.name)
-    return {"reqid": command.id, "reqtype": command.name, "payload": payload}
-
-
-def _control_work(queue: str, instance: Instance, control: Control) -> Work:
-    """A control message in the dress of a command, as protocol 1 has it."""
-    payload = control.get("payload")
-    if payload is None:
-        payload = system_payload(queue, QUIT, moduleId=instance.module_id)
-    return {
-        "reqid": control.get("reqid", QUIT.lower()),
-        "reqtype": payload["command"],
-        "payload": payload,
-    }
 
 
 def _is_busy_refusal(command: Command, body: dict[str, Any]) -> bool:
