@@ -18,7 +18,13 @@ from host.instances.overview import ModuleOverview
 from host.instances.registry import ModuleRegistry
 from host.log.ring import LogRing
 from host.processes.launched_id import is_launched_here
-from host.processes.supervision import Hooks, ModuleProcessState, ModuleStatus, Timing
+from host.processes.supervision import (
+    TRIES_AGAIN,
+    Hooks,
+    ModuleProcessState,
+    ModuleStatus,
+    Timing,
+)
 from host.processes.supervisor import Supervisor
 from host.settings import ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
@@ -70,7 +76,7 @@ class Host:
         base_env: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
-        self._timing = timing or Timing()
+        self._timing = timing or Timing(restarts=TRIES_AGAIN)
         self._base_env = base_env
         self.server = settings.server
         self.log = LogRing()
@@ -212,6 +218,7 @@ class Host:
                 self.registry,
                 load,
                 unavailable=self._overview.unavailable,
+                next_try_s=self._overview.next_try_s,
                 closed=self.draining.refusal,
             ),
             follow,
@@ -263,9 +270,13 @@ class Host:
         return {
             module.queue: reason
             for module in self._settings.modules
-            if self.supervisor.state(module.id).status in _LEFT_ALONE
+            if self._is_left_alone(module.id)
             and (reason := self._overview.unavailable(module.id)) is not None
         }
+
+    def _is_left_alone(self, module_id: str) -> bool:
+        state = self.supervisor.state(module_id)
+        return state.status in _LEFT_ALONE and state.next_try_s is None
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)

@@ -15,7 +15,8 @@ async def status(url: str) -> int:
         safe_mode = one.get("safeMode") or {}
         state = one["status"] + (" (safe mode)" if safe_mode else "")
         print(f"{one['moduleId']:<20} {state:<12} {one['requestCount']:>6} done  {device}")
-        for line in (one["reason"], safe_mode.get("reason"), safe_mode.get("remedy")):
+        next_try = one.get("nextTry") and f"it is tried again at {one['nextTry']}"
+        for line in (one["reason"], next_try, safe_mode.get("reason"), safe_mode.get("remedy")):
             if line:
                 print(f"{'':<20} {line}")
     if any(one["reason"] for one in statuses):  # safe mode's remedy names it itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from host.instances.instance import Instance, shown_time
@@ -18,7 +18,7 @@ _TAKES_COMMANDS = {ModuleStatus.STARTING, ModuleStatus.STARTED, ModuleStatus.RES
 _NOT_RUNNING = {
     ModuleStatus.NOT_STARTED: "was not started (AutoStart is off in its settings)",
     ModuleStatus.FAILED_START: "could not be started",
-    ModuleStatus.CRASHED: "crashed again and again, and was left alone",
+    ModuleStatus.CRASHED: "crashed again and again",
     ModuleStatus.STOPPING: "is being stopped",
     ModuleStatus.STOPPED: "was stopped",
 }
@@ -62,9 +62,32 @@ class ModuleOverview:
         state = self._supervisor.state(module_id)
         if state.status in _TAKES_COMMANDS or self._has_other_instances(module_id):
             return None
-        why = _NOT_RUNNING.get(state.status, "is not known here")
+        why = _NOT_RUNNING.get(state.status, "is not known here") + self._what_next(state)
         said = f"module {module_id} {why}" + (f": {state.reason}" if state.reason else "")
         return f"{said}. {MORE}" if state.status in _SICK else said
+
+    def next_try_s(self, module_id: str) -> float | None:
+        """In how many seconds a module that was given up is tried again; None: not by itself."""
+        return self._until_s(self._supervisor.state(module_id))
+
+    def _until_s(self, state: ModuleProcessState) -> float | None:
+        if state.next_try_s is None:
+            return None
+        return max(0.0, state.next_try_s - self._supervisor.now_s())
+
+    def _what_next(self, state: ModuleProcessState) -> str:
+        if state.status is not ModuleStatus.CRASHED:
+            return ""
+        until_s = self._until_s(state)
+        if until_s is None:
+            return ", and was left alone"
+        return f", and is tried again in {_span(until_s)}"
+
+    def _next_try(self, state: ModuleProcessState) -> str | None:
+        """The moment as the system's clock will have it."""
+        until_s = self._until_s(state)
+        moment = datetime.now(timezone.utc)
+        return None if until_s is None else _iso(moment + timedelta(seconds=until_s))
 
     def _has_other_instances(self, module_id: str) -> bool:
         return any(
@@ -104,6 +127,7 @@ class ModuleOverview:
             "safeMode": _first_safe_mode(instances),
             "pid": state.pid,
             "restarts": state.restarts,
+            "nextTry": self._next_try(state),
             "instances": self._instances(module_id, instances),
         }
 
@@ -112,6 +136,7 @@ class ModuleOverview:
         by_id = {one.instance_id: one for one in seen}
         described = [
             _launched(state, by_id.pop(state.instance_id or "", None))
+            | {"nextTry": self._next_try(state)}
             for state in self._supervisor.instances(module_id)
             if state.status is not ModuleStatus.NOT_STARTED
         ]
@@ -143,6 +168,7 @@ def _elsewhere(instance: Instance) -> dict[str, Any]:
         "status": (status if instance.is_alive else ModuleStatus.UNKNOWN).value,
         "pid": None,
         "restarts": None,
+        "nextTry": None,
     }
 
 
@@ -184,3 +210,8 @@ def _first_safe_mode(instances: list[Instance]) -> dict[str, Any] | None:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="milliseconds") if moment else None
+
+
+def _span(seconds: float) -> str:
+    """A time to wait, as people say it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -7,6 +7,7 @@ as long as one of them does.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from dataclasses import replace
 
@@ -59,7 +60,7 @@ class ModuleGroup:
         states = self.states
         if not states:
             return ModuleProcessState(ModuleStatus.NOT_STARTED)
-        best = min(states, key=lambda state: _BEST_FIRST.index(state.status))
+        best = min(states, key=_rank)
         return replace(best, restarts=sum(state.restarts for state in states))
 
     @property
@@ -107,3 +108,9 @@ class ModuleGroup:
             ModuleProcess(self.module, self._around, environment, f" #{number}")
             for number, environment in enumerate(environments, 1)
         ]
+
+
+def _rank(state: ModuleProcessState) -> tuple[int, float]:
+    """The best is the least; of those that were given up, the one that is tried again first."""
+    next_try_s = math.inf if state.next_try_s is None else state.next_try_s
+    return _BEST_FIRST.index(state.status), next_try_s

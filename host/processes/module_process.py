@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from host.processes.exits import Ending, FreeMemory
+from host.processes.failure_row import FailureRow
 from host.processes.liveness import Liveness, Sign, SilenceLimits
 from host.processes.output import OutputLog
 from host.processes.process import Child, LaunchError, LaunchSpec
@@ -60,20 +61,25 @@ class ModuleProcess:
         self._stop = asyncio.Event()
         self._launched = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._wanted = asyncio.Event()  # somebody starts it while it is left alone
+        self._row = FailureRow(around.timing.restarts)
         self._safe_mode = SafeMode(module.launch.safe_mode)
         self._was_ready = False  # in this launch
 
     async def start(self) -> None:
         """Launch the module, unless it runs; returns when it is launched or cannot be."""
         async with self._turn:
-            if self._task is not None and not self._task.done():
+            is_living = self._task is not None and not self._task.done()
+            if is_living and self.state.next_try_s is None:
                 return
             self._stop.clear()
             self._launched.clear()
-            self._failures = 0
+            self._row.begin()
             self._safe_mode.begin()
-            self._task = asyncio.create_task(self._live(), name=f"module {self.module.id}")
+            if is_living:
+                self._wanted.set()
+            else:
+                self._task = asyncio.create_task(self._live(), name=f"module {self.module.id}")
             await self._launched.wait()
 
     async def stop(self) -> None:
@@ -107,7 +113,7 @@ class ModuleProcess:
                 if run is None or not await self._watch(run):
                     break
             if self._stop.is_set():
-                self._become(ModuleStatus.STOPPED)
+                self._become(ModuleStatus.STOPPED, next_try_s=None)
         except Exception as ex:
             _logger.exception("supervision of module %s failed", self.module.id)
             reason = f"internal error: {ex!r}"
@@ -117,7 +123,8 @@ class ModuleProcess:
 
     async def _launch(self) -> _Run | None:
         """Launch the process; None when that cannot be done."""
-        self._become(ModuleStatus.STARTING, last_seen=None)
+        self._become(ModuleStatus.STARTING, last_seen=None, next_try_s=None)
+        self._wanted.clear()
         self._was_ready = False
         instance_id = self._around.new_id()
         output = OutputLog(self._around.log, self.module.id, self._mark)
@@ -262,12 +269,11 @@ class ModuleProcess:
             return None
         policy = self._around.timing.restarts
         has_lasted = self._around.timing.clock() - run.since_s >= policy.stable_after_s
-        self._failures = 1 if has_lasted and self._was_ready else self._failures + 1
+        self._row.fail(was_stable=has_lasted and self._was_ready)
         goes_safe = self._safe_mode.judge(ending, self._was_ready)
-        if self._failures >= policy.max_failures and not goes_safe:
-            self._give_up(reason)
-            return None
-        pause_s = policy.pause_s(self._failures)
+        if self._row.is_given_up and not goes_safe:
+            return self._give_up(reason)
+        pause_s = self._row.pause_s()
         restarts = self.state.restarts + 1
         self._become(
             ModuleStatus.RESTARTING, pid=None, instance_id=None, restarts=restarts, reason=reason
@@ -276,20 +282,34 @@ class ModuleProcess:
         self._note(f"crashed: {reason}; launched {how} in {pause_s:g} s", "error")
         return pause_s
 
-    def _give_up(self, reason: str) -> None:
-        reason = f"crashed {self._failures} times in a row; the last time: {reason}"
-        self._become(ModuleStatus.CRASHED, pid=None, instance_id=None, reason=reason)
-        left = "It is left alone until it is started again; `llamachat doctor` says more"
-        self._note(f"{reason}. {left}", "error")
+    def _give_up(self, reason: str) -> float | None:
+        """Leave it alone: for a while, or until somebody starts it."""
+        reason = f"crashed {self._row.failures} times in a row; the last time: {reason}"
+        pause_s = self._row.next_try_s()
+        restarts, next_try_s, what = self.state.restarts, None, "left alone until it is started"
+        if pause_s is not None:
+            restarts, what = restarts + 1, f"tried again in {pause_s:g} s"
+            next_try_s = self._around.timing.clock() + pause_s
+        self._become(
+            ModuleStatus.CRASHED,
+            pid=None,
+            instance_id=None,
+            restarts=restarts,
+            reason=reason,
+            next_try_s=next_try_s,
+        )
+        self._note(f"{reason}. It is {what}; `llamachat doctor` says more", "error")
+        return pause_s
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not through a stop."""
+        """Sleep, but not through a stop, nor when somebody wants it started."""
         sleeping = asyncio.ensure_future(self._around.timing.sleep(seconds))
         stop = asyncio.ensure_future(self._stop.wait())
+        wanted = asyncio.ensure_future(self._wanted.wait())
         try:
-            await asyncio.wait({sleeping, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleeping, stop, wanted}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancelled(sleeping, stop)
+            await _cancelled(sleeping, stop, wanted)
 
     def _become(self, status: ModuleStatus, **changes: Any) -> None:
         state = replace(self.state, status=status, **changes)

@@ -25,14 +25,15 @@ class ModuleStatus(str, Enum):
     STARTED = "Started"  # has spoken
     RESTARTING = "Restarting"  # crashed; pausing before the next launch
     FAILED_START = "FailedStart"  # cannot be launched at all
-    CRASHED = "Crashed"  # crashed too often in a row; left alone
+    CRASHED = "Crashed"  # crashed too often in a row; left alone, or tried again in minutes
     STOPPING = "Stopping"  # asked to end
     STOPPED = "Stopped"  # ended because someone asked
 
 
 @dataclass(frozen=True)
 class ModuleProcessState:
-    """What is known of a module's process. `reason` is why it is not running, or last was not."""
+    """What is known of a module's process. `reason` is why it is not running, or last was not;
+    `next_try_s` is when one that was given up is tried again, by `Timing.clock`."""
 
     status: ModuleStatus
     pid: int | None = None
@@ -41,20 +42,28 @@ class ModuleProcessState:
     last_seen: datetime | None = None
     restarts: int = 0
     reason: str = ""
+    next_try_s: float | None = None
 
 
 @dataclass(frozen=True)
 class RestartPolicy:
     """When a crashed module is launched again."""
 
-    max_failures: int = 5  # in a row; then it is left alone
+    max_failures: int = 5  # in a row; then it is given up
     first_pause_s: float = 0.5  # doubles with each failure
     max_pause_s: float = 30.0
     stable_after_s: float = 60.0  # a run this long that was ready ends the row
+    first_try_s: float = 0.0  # until one that was given up is tried again; doubles; 0: never
+    max_try_s: float = 1800.0
 
     def pause_s(self, failures: int) -> float:
         """The pause after that many failures in a row."""
         return float(min(self.first_pause_s * 2 ** (failures - 1), self.max_pause_s))
+
+
+TRIES_AGAIN = RestartPolicy(first_try_s=60.0)
+"""For a host, above which nobody starts a module anew. A GPU that was full, a disk that was away:
+such things end, and nobody should have to be there for it."""
 
 
 @dataclass(frozen=True)

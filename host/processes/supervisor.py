@@ -67,6 +67,7 @@ class Supervisor:
     ) -> None:
         around = Surroundings(server, log, hooks, timing, launcher, base_env, new_id, more_env)
         self._sleep = timing.sleep
+        self.now_s = timing.clock
         self._guard = around.guard
         self._groups = {module.id.lower(): ModuleGroup(module, around) for module in modules}
         self._broken = {module.id.lower(): module for module in broken}

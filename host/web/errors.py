@@ -16,7 +16,7 @@ from host.instances.registry import ModuleDidNotAnswer
 from host.store.protocol import StoreUnavailable
 from host.web.replies import STARTED_AT, json_reply
 from host.work.follow import NoAnswer
-from host.work.intake import HostCloses, NotAccepted, TooManyWait
+from host.work.intake import HostCloses, NobodyServes, NotAccepted, TooManyWait
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ def _not_accepted(error: NotAccepted) -> RequestRefused:
         return try_later(429, str(error), error.wait_s, error.longest_run_s)
     if isinstance(error, HostCloses):
         return try_later(503, str(error), None, SUCCESSOR_S)
+    if isinstance(error, NobodyServes) and error.next_try_s is not None:
+        return try_later(503, str(error), error.next_try_s, 0)
     return RequestRefused(503, str(error))
 
 

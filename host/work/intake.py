@@ -24,7 +24,12 @@ class HostCloses(NotAccepted):
 
 
 class NobodyServes(NotAccepted):
-    """No process of the module will come for the command."""
+    """No process of the module will come for the command; one is launched again in `next_try_s`
+    seconds, or None."""
+
+    def __init__(self, reason: str, next_try_s: float | None) -> None:
+        super().__init__(reason)
+        self.next_try_s = next_try_s
 
 
 class TooManyWait(NotAccepted):
@@ -39,8 +44,8 @@ class TooManyWait(NotAccepted):
 class Intake:
     """The one place where a command begins.
 
-    `unavailable(module_id)` says why a module cannot take commands, or None; `closed(is_long)` why
-    this host takes none any more, or None.
+    `unavailable(module_id)` says why a module cannot take commands, or None, and `next_try_s` how
+    soon it is tried again, or None; `closed(is_long)` why this host takes none any more, or None.
     """
 
     def __init__(
@@ -50,12 +55,14 @@ class Intake:
         load: LoadWatch,
         *,
         unavailable: Callable[[str], str | None],
+        next_try_s: Callable[[str], float | None],
         closed: Callable[[bool], str | None],
     ) -> None:
         self._store = store
         self._registry = registry
         self._load = load
         self._unavailable = unavailable
+        self._next_try_s = next_try_s
         self._closed = closed
 
     async def accept(self, new: NewCommand) -> Command:
@@ -69,7 +76,7 @@ class Intake:
             await self._registry.refresh()  # another host may have seen an instance since
             reason = self._unavailable(new.module_id)
         if reason is not None:
-            raise NobodyServes(reason)
+            raise NobodyServes(reason, self._next_try_s(new.module_id))
         try:
             return await self._store.create(new)
         except QueueFull as error:
