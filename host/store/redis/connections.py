@@ -1,4 +1,4 @@
-"""What the store and the switchboard of one host share: a link for calls, and a subscriber."""
+"""What the store and the switchboard of one host share: links for calls, and a subscriber."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from host.store.redis.subscriber import Subscriber
 
 
 class RedisConnections:
-    """Two connections to Redis, open from the first `open` until as many `close`.
+    """Three connections to Redis, open from the first `open` until as many `close`: for calls, for
+    what is big, and for wake-ups.
 
     `url` is redis://, rediss:// (TLS) or unix://, with user and password where they are asked for.
     `namespace` begins every key: hosts of one namespace share everything.
@@ -17,13 +18,19 @@ class RedisConnections:
         self, url: str, *, namespace: str = "llamachat", patience_s: float = PATIENCE_S
     ) -> None:
         self.link = RedisLink(url, namespace=namespace, patience_s=patience_s)
+        self.freight = RedisLink(url, namespace=namespace, patience_s=patience_s, says_risks=False)
         self.subscriber = Subscriber(self.link)
         self._users = 0
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         if self._users == 0:
-            await self.link.open()
+            try:
+                await self.link.open()
+                await self.freight.open()
+            except BaseException:
+                await self.link.close()
+                raise
             await self.subscriber.open()
         self._users += 1
 
@@ -32,6 +39,7 @@ class RedisConnections:
         self._users -= 1
         if self._users == 0:
             await self.subscriber.close()
+            await self.freight.close()
             await self.link.close()
 
     def channel(self, kind: str, name: str) -> str:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from host.store.redis.errors import LineLost
 
 SILENCE_S = 5.0  # an answer that takes longer than this will not come any more
+AT_ONCE_BYTES = 2**18  # so much must have gone out within that time
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -36,6 +37,7 @@ class Line:
         self._has_outgoing = asyncio.Event()
         self._asked: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._loop = asyncio.get_running_loop()
+        self._moved_at = self._loop.time()  # when much last went out, or something came in
         self.lost = asyncio.Event()
         jobs = (self._write(), self._read(), self._watch())
         self._tasks = [asyncio.create_task(job) for job in jobs]
@@ -62,7 +64,10 @@ class Line:
                 await self._has_outgoing.wait()
                 self._has_outgoing.clear()
                 data, self._outgoing = b"".join(self._outgoing), []
-                await self._connection.send_packed_command(data, check_health=False)
+                for start in range(0, len(data), AT_ONCE_BYTES):
+                    part = data[start : start + AT_ONCE_BYTES]
+                    await self._connection.send_packed_command(part, check_health=False)
+                    self._moved_at = self._loop.time()
         except (RedisError, OSError) as error:
             self._lose(error)
 
@@ -70,6 +75,7 @@ class Line:
         try:
             while True:
                 answer = await self._next_answer()
+                self._moved_at = self._loop.time()
                 if self._on_push is not None:
                     self._on_push(answer)
                 elif self._asked:
@@ -90,7 +96,9 @@ class Line:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
-            if self._asked and self._loop.time() - self._asked[0][0] > SILENCE_S:
+            if not self._asked:
+                continue
+            if self._loop.time() - max(self._moved_at, self._asked[0][0]) > SILENCE_S:
                 self._lose(LineLost(f"no answer within {SILENCE_S:g} s"))
 
     def _lose(self, error: BaseException) -> None:

@@ -38,8 +38,14 @@ class RedisLink:
     """
 
     def __init__(
-        self, url: str, *, namespace: str = "llamachat", patience_s: float = PATIENCE_S
+        self,
+        url: str,
+        *,
+        namespace: str = "llamachat",
+        patience_s: float = PATIENCE_S,
+        says_risks: bool = True,
     ) -> None:
+        self._says_risks = says_risks
         self.prefix = f"{{{namespace}}}:"
         self.place = spoken_url(url)
         self._url = url
@@ -165,7 +171,7 @@ class RedisLink:
         version = facts.get("redis_version", "0")
         if int(version.split(".")[0]) < OLDEST_VERSION:
             raise ValueError(f"it is version {version}: expected {OLDEST_VERSION}.0 or later")
-        for risk in _risks(facts) if self._line is None else ():
+        for risk in _risks(facts) if self._line is None and self._says_risks else ():
             _log.warning("Redis at %s: %s", self.place, risk)
 
 

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from host.channels import REPLY, Output
 from host.commands import Command, State
 from host.store.protocol import StoreUnavailable
@@ -191,6 +193,14 @@ def _grown(output: Output, reply: str, log: list[bytes], entries: int) -> Output
             channel, _, text = _text(entry).partition("\n")
             output, known = output.grown(channel, text), 0
     return output
+
+
+def spoken(value: Any) -> bytes:
+    """JSON; an upload of megabytes takes no longer than it must."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        return json.dumps(value).encode()
 
 
 def payload_of(asked: bytes | None, files: bytes | None) -> Payload:

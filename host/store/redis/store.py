@@ -38,8 +38,9 @@ from host.store.protocol import (
     StoreUnavailable,
 )
 from host.store.redis.connections import RedisConnections
+from host.store.redis.freight import PART_BYTES, Freight
 from host.store.redis.line import Argument, Line
-from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of
+from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of, spoken
 from host.store.redis.scripts import script
 from host.store.redis.shared_reads import SharedReads
 from host.store.redis.subscriber import Ear
@@ -69,6 +70,7 @@ class RedisStore:
     ) -> None:
         self._connections = connections
         self._link = connections.link
+        self._freight = Freight(connections.freight)
         self._subscriber = connections.subscriber
         self._keep_s = max(1, round(keep_s))
         self._max_queue_length = max_queue_length
@@ -114,9 +116,11 @@ class RedisStore:
             "" if length is None else length,
             _optional(new.max_wait_s),
             _optional(new.max_run_s),
-            json.dumps(payload),
-            json.dumps(files) if files else "",
+            await self._freight.sent("payload", command.id, spoken(payload)),
+            await self._freight.sent("files", command.id, spoken(files) if files else b""),
         )
+        if answer[0] == b"lost":
+            raise StoreUnavailable("what was uploaded left Redis before its command was made")
         if answer[0] == b"full":
             raise QueueFull(new.queue, answer[1])
         if answer[0] == b"old":
@@ -184,16 +188,23 @@ class RedisStore:
                 attempt,
                 "1" if wanted.is_long_allowed else "0",
                 self._first_lease_s,
+                PART_BYTES,
                 is_retry=is_retry,
             )
+            wanted.has_more = bool(view and view[1])
+            return await self._handed_out(view) if view else None
         except StoreUnavailable:
             self._unanswered[place] = attempt
             raise
-        wanted.has_more = bool(view and view[1])
-        if not view:
-            return None
+
+    async def _handed_out(self, view: list[Any]) -> Command | None:
+        """The claimed command with what it was asked; None when it has ended meanwhile."""
         command = self._shown(view[0].decode(), view[4:])
-        return replace(command, payload=payload_of(view[2], view[3]))
+        asked = await self._freight.received("payload", command.id, view[2])
+        files = await self._freight.received("files", command.id, view[3])
+        if asked is None or files is None:
+            return None
+        return replace(command, payload=payload_of(asked, files))
 
     async def append(
         self,

@@ -1,15 +1,20 @@
 -- The command whose turn it is, made running under `attempt`: {id, how many more wait, what was
--- asked, its files, its view...}; false for none.
-local queue, worker, attempt, is_long_allowed, first_lease_s = unpack(ARGV, 3, 7)
+-- asked, its files, its view...}; false for none. A value above `part_bytes` is its length.
+local queue, worker, attempt, is_long_allowed, first_lease_s, part_bytes = unpack(ARGV, 3, 8)
 
 local source = is_long_allowed == '1' and key('queue', queue) or key('short', queue)
+
+local function value_of(kind, id)
+    local length = call('STRLEN', key(kind, id))
+    return length > tonumber(part_bytes) and length or call('GET', key(kind, id))
+end
 
 local function claimed(id)
     local found = view(id, '', '0,0')
     table.insert(found, 1, id)
     table.insert(found, 2, call('ZCARD', source))
-    table.insert(found, 3, call('GET', key('payload', id)))
-    table.insert(found, 4, call('GET', key('files', id)))
+    table.insert(found, 3, value_of('payload', id))
+    table.insert(found, 4, value_of('files', id))
     return found
 end
 

@@ -1,10 +1,25 @@
 -- A new command in its turn: {'new', turn, number, created}; a known one: {'old', id, its view...};
--- {'full', waiting} when the queue holds as many as it may.
+-- {'full', waiting} when the queue holds as many as it may; {'lost'} when a big value has left.
 -- `fixed` is what never changes, as JSON; the rules need some of it, and so do hosts of format 1.
+-- A big value was put before (put_part.lua), and is named '+' here.
 local id, fixed, queue, module, name, client, long = unpack(ARGV, 3, 9)
 local idempotency, max_length, max_wait, max_run, payload, files = unpack(ARGV, 10, 15)
 
+local function forget_big()
+    if payload == '+' then call('DEL', key('payload', id)) end
+    if files == '+' then call('DEL', key('files', id)) end
+end
+
+local function keep(kind, value)
+    if value == '+' then
+        call('PERSIST', key(kind, id))
+    elseif value ~= '' then
+        call('SET', key(kind, id), value)
+    end
+end
+
 local function old(known)
+    if known ~= id then forget_big() end
     local found = view(known, '', '0,0')
     table.insert(found, 1, 'old')
     table.insert(found, 2, known)
@@ -17,7 +32,14 @@ if idempotency ~= '' then
     if known and call('EXISTS', key('c', known)) == 1 then return old(known) end
 end
 local waiting = call('ZCARD', key('queue', queue))
-if max_length ~= '' and waiting >= tonumber(max_length) then return {'full', waiting} end
+if max_length ~= '' and waiting >= tonumber(max_length) then
+    forget_big()
+    return {'full', waiting}
+end
+if (payload == '+' and call('EXISTS', key('payload', id)) == 0)
+    or (files == '+' and call('EXISTS', key('files', id)) == 0) then
+    return {'lost'}
+end
 
 -- start-time fair queueing: one past the client's last turn, or the one that is being served
 local serving = tonumber(call('HGET', key('stats', queue), 'serving') or 0)
@@ -34,8 +56,8 @@ call('HSET', key('c', id), 'format', FORMAT, 'fixed', fixed, 'version', 0, 'stat
     'max_wait', max_wait, 'max_run', max_run)
 call('HSET', key('c', id), 'module', module, 'name', name, 'client', client,
     'created', stamp(time)) -- for hosts of format 1 alone
-call('SET', key('payload', id), payload)
-if files ~= '' then call('SET', key('files', id), files) end
+keep('payload', payload)
+keep('files', files)
 if idempotency ~= '' then call('SET', key('key', idempotency), id) end
 wait_in_queue(id, queue, turn, number, long, max_wait ~= '' and time + tonumber(max_wait))
 return {'new', tostring(turn), number, stamp(time)}
