@@ -72,7 +72,9 @@ def _end(waiting: asyncio.Future[None]) -> None:
 
 
 @dataclass
-class _Channel:
+class Channel:
+    """Who listens on it."""
+
     idle_since: float
     ears: dict[Ear, None] = field(default_factory=dict)  # in the order they came
     is_heard: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,7 +110,7 @@ class Subscriber:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._line: Line | None = None
-        self._channels: dict[bytes, _Channel] = {}
+        self._channels: dict[bytes, Channel] = {}
         self._heard_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -144,7 +146,7 @@ class Subscriber:
         raw = name.encode("utf-8", "surrogatepass")
         channel = self._channels.get(raw)
         if channel is None:
-            channel = self._channels[raw] = _Channel(asyncio.get_running_loop().time())
+            channel = self._channels[raw] = Channel(asyncio.get_running_loop().time())
             if self._line is not None:
                 self._line.tell("SUBSCRIBE", raw)
         if not channel.is_heard.is_set():  # while Redis is away: all are woken when it is back
@@ -206,5 +208,5 @@ class Subscriber:
                 line.tell("UNSUBSCRIBE", *idle)
 
 
-def _is_idle(channel: _Channel, now: float) -> bool:
+def _is_idle(channel: Channel, now: float) -> bool:
     return not channel.ears and channel.is_heard.is_set() and now - channel.idle_since > LINGER_S
