@@ -192,8 +192,8 @@ class CommandStore(Protocol):
     async def lapsed(self) -> list[str]:
         """The workers that hold commands and whose lease has run out.
 
-        A worker without a renewal has the store's first lease from its first claim; after `open`
-        every worker that holds commands has it anew.
+        A worker without a renewal has the store's first lease from its first claim. Whenever nobody
+        could renew for a while, as no host ran or the store was away, every worker has it anew.
         """
 
     async def overdue(self) -> list[Overdue]:

@@ -154,6 +154,46 @@ async def test_leases_begin_anew_when_redis_is_back(server: RedisServer) -> None
     await store.close()
 
 
+async def test_leases_begin_anew_when_nobody_could_renew(server: RedisServer) -> None:
+    store = RedisStore(RedisConnections(server.url), first_lease_s=30)
+    await store.open()
+    await store.create(new())
+    await claimed(store)
+    assert await store.lapsed() == []
+    await store.renew("worker", -1)
+    assert await store.lapsed() == ["worker"]
+    await forget_sweeps(store)
+    assert await store.lapsed() == []
+    await store.close()
+
+
+async def forget_sweeps(store: RedisStore) -> None:
+    """As if no host had asked who has lapsed for a minute."""
+    line = await store._connections.link.new_line()
+    key = f"{store._connections.link.prefix}swept"
+    asked = float(await line.ask("GET", key))
+    await line.ask("SET", key, asked - 60)
+    await line.close()
+
+
+async def test_a_host_that_connects_again_lengthens_no_lease(server: RedisServer) -> None:
+    store, other = [RedisStore(RedisConnections(server.url), first_lease_s=30) for _ in range(2)]
+    await store.open()
+    await store.create(new())
+    await claimed(store)
+    assert await store.lapsed() == []
+    await store.renew("worker", -1)
+    await other.open()
+    broken = other._connections.link._line
+    assert broken is not None
+    broken.lost.set()
+    await until_done(partial(other.stats, QUEUE))  # over the next line
+    assert other._connections.link._line is not broken
+    assert await other.lapsed() == ["worker"] == await store.lapsed()
+    await other.close()
+    await store.close()
+
+
 async def test_a_password_is_asked_for(tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis", "--requirepass", "open sesame") as server:
         with pytest.raises(StoreUnavailable, match=r"Server\.Store"):

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from host.channels import REPLY
 from host.commands import (
     CancelAnswer,
@@ -41,12 +39,12 @@ from host.store.redis.connections import RedisConnections
 from host.store.redis.freight import PART_BYTES, Freight
 from host.store.redis.line import Argument, Line
 from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of, spoken
-from host.store.redis.scripts import script
 from host.store.redis.shared_reads import SharedReads
 from host.store.redis.subscriber import Ear
 
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
 LOOK_AGAIN_S = 30.0  # waiters are woken; this is for what nobody has thought of
+AWAY_S = 5.0  # where no host asked who has lapsed for this long, Redis was away, or all hosts were
 AWAY_PAUSE_S = 0.5  # between the tries of a waiter while Redis is away
 BATCH = 100
 
@@ -83,18 +81,12 @@ class RedisStore:
         self._link.add_greeting(self._greet)
 
     async def open(self) -> None:
-        """Connect, and give every worker time to say that it lives. Raises StoreUnavailable."""
+        """Connect. Raises StoreUnavailable."""
         await self._connections.open()
 
     async def _greet(self, line: Line) -> None:
-        """After every connection: leases that nobody could renew meanwhile are given anew.
-
-        What is remembered may be newer than what a server kept whose machine went down.
-        """
+        """What is remembered may be newer than what a server kept whose machine went down."""
         self._records.clear()
-        code = script("grace").source
-        with contextlib.suppress(ResponseError):  # a full server cannot; it can still be read
-            await line.ask("EVAL", code, "0", self._link.prefix, "0", self._first_lease_s)
 
     async def create(self, new: NewCommand) -> Command:
         command = Command.create(new)
@@ -348,13 +340,13 @@ class RedisStore:
         return [Busy(command_id, queue, float(run_s)) for command_id, queue, run_s in rows]
 
     async def workers(self) -> list[str]:
-        return _texts(await self._link.call("holders", "0"))
+        return _texts(await self._link.call("holders"))
 
     async def renew(self, worker: str, lease_s: float) -> None:
         await self._link.call("renew", worker, lease_s)
 
     async def lapsed(self) -> list[str]:
-        return _texts(await self._link.call("holders", "1"))
+        return _texts(await self._link.call("lapsed", AWAY_S, self._first_lease_s))
 
     async def stats(self, queue: str) -> QueueStats:
         found = await self._link.call("stats", queue)
