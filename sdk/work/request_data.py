@@ -11,18 +11,13 @@ import binascii
 import importlib
 import io
 import json
-import math
-import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 from sdk.host.errors import RequestError
 from sdk.host.wire import Work, decode_object
-
-Number = TypeVar("Number", int, float)
-WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-TRUE_WORDS = frozenset(("1", "true", "t", "yes", "y", "on"))
-FALSE_WORDS = frozenset(("0", "false", "f", "no", "n", "off"))
+from sdk.work.values import Number, as_text, finite_number, truth, whole_number, within
 
 
 class RequestData:
@@ -96,34 +91,20 @@ class RequestData:
     def get_value(self, key: str, default: None = None) -> str | None: ...
     def get_value(self, key: str, default: str | None = None) -> str | None:
         """The first value under `key` as text, or `default`."""
-        for item in self.value_list:
-            if isinstance(item, dict) and item.get("key") == key:
-                value = item.get("value")
-                first = (value[0] if value else None) if isinstance(value, list) else value
-                return default if first is None else _as_text(first)
-        return default
+        values = next(self._values_under(key), None)
+        return default if not values or values[0] is None else as_text(values[0])
 
     def get_values(self, key: str) -> list[str]:
         """All values under a key, as a form with several fields of one name sends them."""
-        found: list[str] = []
-        for item in self.value_list:
-            if isinstance(item, dict) and item.get("key") == key:
-                value = item.get("value")
-                found += [_as_text(one) for one in (value if isinstance(value, list) else [value])]
-        return found
+        return [as_text(one) for values in self._values_under(key) for one in values]
 
     @overload
     def get_int(
-        self, key: str, default: int, *, minimum: int | None = None, maximum: int | None = None
+        self, key: str, default: int, *, minimum: int | None = ..., maximum: int | None = ...
     ) -> int: ...
     @overload
     def get_int(
-        self,
-        key: str,
-        default: None = None,
-        *,
-        minimum: int | None = None,
-        maximum: int | None = None,
+        self, key: str, default: None = ..., *, minimum: int | None = ..., maximum: int | None = ...
     ) -> int | None: ...
     def get_int(
         self,
@@ -137,31 +118,20 @@ class RequestData:
         text = self._filled_value(key)
         if text is None:
             return default
-        try:
-            number = int(text) if WHOLE_NUMBER.fullmatch(text) else None
-        except ValueError:  # more digits than Python is willing to convert
-            number = None
-        if number is None:
-            raise RequestError(key, "a whole number", text)
-        return _within(key, number, minimum, maximum)
+        return within(key, whole_number(key, text), minimum, maximum)
 
     @overload
     def get_float(
-        self,
-        key: str,
-        default: float,
-        *,
-        minimum: float | None = None,
-        maximum: float | None = None,
+        self, key: str, default: float, *, minimum: float | None = ..., maximum: float | None = ...
     ) -> float: ...
     @overload
     def get_float(
         self,
         key: str,
-        default: None = None,
+        default: None = ...,
         *,
-        minimum: float | None = None,
-        maximum: float | None = None,
+        minimum: float | None = ...,
+        maximum: float | None = ...,
     ) -> float | None: ...
     def get_float(
         self,
@@ -175,13 +145,7 @@ class RequestData:
         text = self._filled_value(key)
         if text is None:
             return default
-        try:
-            number = math.nan if "_" in text else float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise RequestError(key, "a finite number", text)
-        return _within(key, number, minimum, maximum)
+        return within(key, finite_number(key, text), minimum, maximum)
 
     @overload
     def get_bool(self, key: str, default: bool) -> bool: ...
@@ -190,13 +154,7 @@ class RequestData:
     def get_bool(self, key: str, default: bool | None = None) -> bool | None:
         """true/yes/on/1 or false/no/off/0, in any case. RequestError if it is anything else."""
         text = self._filled_value(key)
-        if text is None:
-            return default
-        if text.lower() in TRUE_WORDS:
-            return True
-        if text.lower() in FALSE_WORDS:
-            return False
-        raise RequestError(key, "true or false", text)
+        return default if text is None else truth(key, text)
 
     def get_file_bytes(self, index: int) -> bytes | None:
         """The content of one uploaded file, None if there are fewer. RequestError if garbled."""
@@ -232,6 +190,12 @@ class RequestData:
     def restrict(value: str, values: list[str], default_value: str) -> str:
         return value if value in values else default_value
 
+    def _values_under(self, key: str) -> Iterator[list[Any]]:
+        for item in self.value_list:
+            if isinstance(item, dict) and item.get("key") == key:
+                value = item.get("value")
+                yield value if isinstance(value, list) else [value]
+
     def _filled_value(self, key: str) -> str | None:
         """The value without surrounding blanks; None if nothing is left, as in an empty field."""
         return (self.get_value(key) or "").strip() or None
@@ -244,17 +208,3 @@ def _complete(payload: object) -> dict[str, Any]:
         if not isinstance(complete.get(key), list):
             complete[key] = []
     return complete
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value)
-
-
-def _within(key: str, number: Number, minimum: Number | None, maximum: Number | None) -> Number:
-    if minimum is not None and number < minimum:
-        raise RequestError(key, f"at least {minimum}", number)
-    if maximum is not None and number > maximum:
-        raise RequestError(key, f"at most {maximum}", number)
-    return number
