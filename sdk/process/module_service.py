@@ -76,23 +76,23 @@ class ModuleService:
         file = StatusFile(launch.status_file)
         self._status = StatusLoop(self._client, source, file)
         self._system = SystemCommands(
-            module,
-            self._board,
-            self.threads,
-            self._sender,
-            self._work,
-            source.read,
-            self.quit,
+            module=module,
+            board=self._board,
+            threads=self.threads,
+            sender=self._sender,
+            tasks=self._work,
+            read_status=source.read,
+            on_quit=self.quit,
         )
         self._executor = CommandExecutor(
-            module,
-            self._board,
-            self._slots,
-            self.threads,
-            self._readiness,
-            self._sender,
-            PublishedStyle(module, self.threads).run,
-            self._track,
+            module=module,
+            board=self._board,
+            slots=self._slots,
+            threads=self.threads,
+            readiness=self._readiness,
+            sender=self._sender,
+            run_published=PublishedStyle(module, self.threads).run,
+            track=self._track,
         )
         self._reason = ""
         self._is_draining = False
@@ -169,7 +169,11 @@ class ModuleService:
 
     def _control_loop(self) -> ControlLoop:
         return ControlLoop(
-            self._client, self._board.cancel, self._system.take, self.quit, self.drain
+            client=self._client,
+            on_cancel=self._board.cancel,
+            on_request=self._system.take,
+            on_quit=self.quit,
+            on_drain=self.drain,
         )
 
     def _fetch(self) -> Coroutine[Any, Any, NoReturn]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -31,30 +32,20 @@ PublishedFunction: TypeAlias = Callable[..., Any]
 RunPublished: TypeAlias = Callable[[LongCommand, PublishedFunction], Awaitable[None]]
 
 
+@dataclass(frozen=True)
 class CommandExecutor:
-    """The module's work. `slots` counts what runs. `run_published` runs a bare callable, which
-    `process()` of the published style returns, when it is that command's turn."""
+    """The module's work. `slots` counts what runs; `track` is told of every long command whose
+    progress the host may be told of; `run_published` runs a bare callable, which `process()` of the
+    published style returns, when it is that command's turn."""
 
-    def __init__(
-        self,
-        module: CommandHooks,
-        board: CommandBoard,
-        slots: Slots,
-        threads: UserThreads,
-        readiness: Readiness,
-        sender: AnswerSender,
-        run_published: RunPublished,
-        track: Callable[[LongCommand], None],
-    ) -> None:
-        """`track` is told of every long command whose progress the host may be told of."""
-        self._module = module
-        self._board = board
-        self._slots = slots
-        self._threads = threads
-        self._readiness = readiness
-        self._sender = sender
-        self._track = track
-        self._run_published = run_published
+    module: CommandHooks
+    board: CommandBoard
+    slots: Slots
+    threads: UserThreads
+    readiness: Readiness
+    sender: AnswerSender
+    run_published: RunPublished
+    track: Callable[[LongCommand], None]
 
     async def run_claimed(self, work: Work, on_style_known: Callable[[], None]) -> None:
         """Protocol 2: the caller holds a slot for this command, which ends here."""
@@ -65,7 +56,7 @@ class CommandExecutor:
                 self._announce(work, command)
                 await self._run_long(command, function)
         finally:
-            self._slots.release()
+            self.slots.release()
 
     async def run_backlogged(self, work: Work, gate: asyncio.Semaphore) -> None:
         """Part 1: a long command is answered at once and waits here for its slot."""
@@ -74,53 +65,53 @@ class CommandExecutor:
         if command is None:
             return
         self._announce(work, command)
-        await self._slots.acquire()
+        await self.slots.acquire()
         try:
             await self._run_long(command, function)
         finally:
-            self._slots.release()
+            self.slots.release()
 
     def _announce(self, work: Work, command: LongCommand) -> None:
         """Where the route is marked, the client has its id already; else the start answer tells the
         host what this is, and progress follows when it knows."""
         if work.is_long_process:
-            self._track(command)
+            self.track(command)
         else:
             start = started_answer(command.command_id)
-            self._sender.send(work, start, then=partial(self._track, command))
+            self.sender.send(work, start, then=partial(self.track, command))
 
     async def _begin(self, work: Work) -> tuple[LongCommand | None, Any]:
         """Calls `process()`. An ordinary answer is sent; else the long command and its function."""
         data = RequestData.from_work(work)
-        self._board.expect(work.request_id)
+        self.board.expect(work.request_id)
         try:
-            await self._readiness.wait()
+            await self.readiness.wait()
             value = await self._process(data)
             if isinstance(value, LongProcess) or callable(value):
                 if not isinstance(value, LongProcess):
-                    self._slots.lower_limit(1)
-                return self._board.add(work, data), value
+                    self.slots.lower_limit(1)
+                return self.board.add(work, data), value
             answer = answers.complete(value, "process()")
         except asyncio.CancelledError:
             if not (work.is_long_process and work.attempt):  # else the host gives it to another
-                self._sender.send(work, answers.failure("The module was stopped", 503))
+                self.sender.send(work, answers.failure("The module was stopped", 503))
             raise
         except Exception as error:
             answer = answers.failure_of(error)
         finally:
-            self._board.expect_no_more(work.request_id)
+            self.board.expect_no_more(work.request_id)
         self._count(answer)
-        self._sender.send(work, answer)
+        self.sender.send(work, answer)
         return None, None
 
     async def _process(self, data: RequestData) -> Any:
-        if self._readiness.error is not None:
-            return answers.failure(f"the module failed to start: {self._readiness.error}", 503)
-        return await self._threads.call(self._module.process, data)
+        if self.readiness.error is not None:
+            return answers.failure(f"the module failed to start: {self.readiness.error}", 503)
+        return await self.threads.call(self.module.process, data)
 
     async def _run_long(self, command: LongCommand, function: Any) -> None:
         if not isinstance(function, LongProcess):
-            await self._run_published(command, function)
+            await self.run_published(command, function)
         elif not command.is_finished:
             command.start()
             await self._run_own_state(command, function)
@@ -128,7 +119,7 @@ class CommandExecutor:
             self._count(command.result)
 
     async def _run_own_state(self, command: LongCommand, function: LongProcess) -> None:
-        call = asyncio.ensure_future(self._threads.call(function.fn, command.data, command.running))
+        call = asyncio.ensure_future(self.threads.call(function.fn, command.data, command.running))
         try:
             await asyncio.wait({call})
         finally:
@@ -137,7 +128,7 @@ class CommandExecutor:
 
     def _count(self, answer: dict[str, Any]) -> None:
         try:
-            self._module.update_statistics(answer)
+            self.module.update_statistics(answer)
         except Exception as error:
             logger.warning("update_statistics() failed", exc_info=error)
 

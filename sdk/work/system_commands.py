@@ -6,6 +6,7 @@ Invariant: none of them waits behind the module's work, and none raises: each ge
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sdk.host.answer_sender import AnswerSender
@@ -34,27 +35,34 @@ STATUS_MESSAGES = {
 Handler = Callable[[RequestData], Awaitable[dict[str, Any]]]
 
 
+@dataclass(frozen=True)
 class SystemCommands:
     """Answers each in a task of its own, through `sender`. `read_status` is the module's status."""
 
-    def __init__(
-        self,
-        module: CommandHooks,
-        board: CommandBoard,
-        threads: UserThreads,
-        sender: AnswerSender,
-        tasks: TaskSet,
-        read_status: Callable[[], Awaitable[dict[str, Any]]],
-        on_quit: Callable[[str], None],
-    ) -> None:
-        self._module = module
-        self._board = board
-        self._threads = threads
-        self._sender = sender
-        self._tasks = tasks
-        self._read_status = read_status
-        self._on_quit = on_quit
-        self._handlers: dict[str, Handler] = {
+    module: CommandHooks
+    board: CommandBoard
+    threads: UserThreads
+    sender: AnswerSender
+    tasks: TaskSet
+    read_status: Callable[[], Awaitable[dict[str, Any]]]
+    on_quit: Callable[[str], None]
+
+    def takes(self, work: Work) -> bool:
+        """Whether this is one of them; it is being answered then."""
+        handler = self._handlers().get(work.command.lower())
+        if handler is None:
+            return False
+        self.tasks.spawn(self._answer(handler, work))
+        return True
+
+    def take(self, work: Work) -> None:
+        """For what can only be one of them."""
+        if not self.takes(work):
+            error = f"{work.payload.get('command')} is no system command"
+            self.sender.send(work, answers.failure(error, 400))
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {
             "get_command_status": self._command_status,
             "cancel_command": self._cancel,
             "get_module_status": self._module_status,
@@ -64,36 +72,22 @@ class SystemCommands:
             "quit": self._quit,
         }
 
-    def takes(self, work: Work) -> bool:
-        """Whether this is one of them; it is being answered then."""
-        handler = self._handlers.get(work.command.lower())
-        if handler is None:
-            return False
-        self._tasks.spawn(self._answer(handler, work))
-        return True
-
-    def take(self, work: Work) -> None:
-        """For what can only be one of them."""
-        if not self.takes(work):
-            error = f"{work.payload.get('command')} is no system command"
-            self._sender.send(work, answers.failure(error, 400))
-
     async def _answer(self, handler: Handler, work: Work) -> None:
         try:
             answer = await handler(RequestData.from_work(work))
         except Exception as error:
             answer = answers.failure_of(error)
-        self._sender.send(work, answer)
+        self.sender.send(work, answer)
 
     async def _command_status(self, data: RequestData) -> dict[str, Any]:
         command_id = data.get_value("commandId", "")
-        command = self._board.get(command_id)
+        command = self.board.get(command_id)
         return _unknown(command_id) if command is None else status_of(command)
 
     async def _cancel(self, data: RequestData) -> dict[str, Any]:
         command_id = data.get_value("commandId", "")
-        outcome = self._board.cancel(command_id)
-        command = self._board.get(command_id)
+        outcome = self.board.cancel(command_id)
+        command = self.board.get(command_id)
         if outcome is CancelAnswer.UNKNOWN:
             return _unknown(command_id)
         state = command.state if command is not None else State.WAITING
@@ -105,16 +99,16 @@ class SystemCommands:
         }
 
     async def _module_status(self, _: RequestData) -> dict[str, Any]:
-        return {"success": True} | await self._read_status()
+        return {"success": True} | await self.read_status()
 
     async def _selftest(self, _: RequestData) -> dict[str, Any]:
-        return answers.complete(await self._threads.call(self._module.selftest), "selftest()")
+        return answers.complete(await self.threads.call(self.module.selftest), "selftest()")
 
     async def _quit(self, data: RequestData) -> dict[str, Any]:
-        meant = data.get_value("moduleId", self._module.module_id)
-        if meant.lower() != self._module.module_id.lower():
-            return answers.failure(f"this is {self._module.module_id}, not {meant}", 400)
-        self._on_quit("the host asked")
+        meant = data.get_value("moduleId", self.module.module_id)
+        if meant.lower() != self.module.module_id.lower():
+            return answers.failure(f"this is {self.module.module_id}, not {meant}", 400)
+        self.on_quit("the host asked")
         return {"success": True, "message": "The module is stopping"}
 
 
