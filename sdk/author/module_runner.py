@@ -62,7 +62,6 @@ class ModuleRunner:
 
         self.logger = ModuleLogger()
         self.client: HostClient | None = None
-        self.on_quit: Callable[[], None] = _nothing
         self._performing_self_test = False
         self._successful_inferences = 0
         self._failed_inferences = 0
@@ -202,7 +201,3 @@ class ModuleRunner:
             "numInferences": self._successful_inferences + self._failed_inferences,
             "averageInferenceMs": self._total_inference_ms / timed if timed else 0,
         }
-
-
-def _nothing() -> None:
-    """Called when the module begins to quit; a process arms its watchdog here."""

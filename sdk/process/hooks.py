@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from sdk.field.published import PublishedAdapter
@@ -23,8 +22,6 @@ class ModuleHooks(CommandHooks, PublishedAdapter, Identity, Protocol):
     logger: ModuleLogger
     client: HostClient | None
     """Set while the module is served."""
-    on_quit: Callable[[], None]
-    """Called when it begins to quit."""
     _performing_self_test: bool
 
     def initialize(self) -> Any: ...

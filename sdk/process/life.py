@@ -32,7 +32,6 @@ LAST_RESORT_S = 2.2
 def run_as_process(module: ModuleHooks, launch: Launch) -> None:
     """Returns only after a quit with nothing left running; every other end is an exit."""
     configure_console(module.log_verbosity)
-    module.on_quit = arm_watchdog
     stuck_threads, exit_code = asyncio.run(_serve(module, launch))
     if stuck_threads:
         # A daemon thread inside native code (a model decoding, say) can crash an interpreter that
@@ -94,7 +93,7 @@ def end_now(exit_code: int) -> NoReturn:
 
 
 async def _serve(module: ModuleHooks, launch: Launch) -> tuple[int, int]:
-    service = ModuleService(module, launch)
+    service = ModuleService(module, launch, arm_watchdog)
     install_signals(asyncio.get_running_loop(), service.quit, module.launched_by_server)
     watch = None
     if module.launched_by_server:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from sdk.field.part1_loop import serve_part1
@@ -48,10 +48,14 @@ HOSTLESS_LIMIT_S = 60.0
 
 
 class ModuleService:
-    """Make it inside a running event loop, `run()` it once; `quit()` ends it."""
+    """Make it inside a running event loop, `run()` it once; `quit()` ends it, and calls `on_quit`
+    as it begins to."""
 
-    def __init__(self, module: ModuleHooks, launch: Launch) -> None:
+    def __init__(
+        self, module: ModuleHooks, launch: Launch, on_quit: Callable[[], None] = lambda: None
+    ) -> None:
         self._module = module
+        self._on_quit = on_quit
         self._client = HostClient(launch.address)
         self._quit = asyncio.Event()
         self._wake, self._urgent = Wake(), Wake()
@@ -113,7 +117,7 @@ class ModuleService:
         if not self._quit.is_set():
             logger.info("stopping: %s", reason)
             self._reason = reason
-            self._module.on_quit()
+            self._on_quit()
             self._quit.set()
 
     def drain(self, reason: str) -> None:

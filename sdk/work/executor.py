@@ -1,6 +1,6 @@
 """Runs one command after another through the module's `process()`, and its long ones to their end.
 
-Invariant: every command given to `run()` is answered, whatever the module does; a slot taken for a
+Invariant: every command given to it is answered, whatever the module does; a slot taken for a
 command is given back when the module's code for it has really ended, and not before.
 """
 
