@@ -18,8 +18,8 @@ from sdk.host.wire import Work
 from sdk.work import answers
 from sdk.work.command_board import LongCommand
 from sdk.work.long_process import LongProcess
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.request_data import RequestData
-from sdk.work.user_threads import UserThreads
 
 COMMAND_ID = "test"
 
@@ -82,7 +82,7 @@ async def run_command_async(
 ) -> Ended:
     """The same, for those who have an event loop."""
     asked = request if isinstance(request, Request) else Request(request)
-    work, threads = Work(COMMAND_ID, asked.payload()), UserThreads()
+    work, threads = Work(COMMAND_ID, asked.payload()), ModuleThreads()
     data = RequestData.from_work(work)
     try:
         value = await threads.call(module.process, data)
@@ -98,7 +98,7 @@ async def _run_long(
     work: Work,
     data: RequestData,
     function: Any,
-    threads: UserThreads,
+    threads: ModuleThreads,
     cancel_when: CancelWhen | None,
 ) -> Ended:
     def look() -> None:

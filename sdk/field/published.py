@@ -20,7 +20,7 @@ from sdk.host.wire import clean_text, encode_json
 from sdk.work import answers
 from sdk.work.command_board import LongCommand
 from sdk.work.long_process import RESERVED_FIELDS
-from sdk.work.user_threads import UserThreads
+from sdk.work.module_threads import ModuleThreads
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PublishedAdapter(Protocol):
 class PublishedStyle:
     """The long commands of one adapter."""
 
-    def __init__(self, adapter: PublishedAdapter, threads: UserThreads) -> None:
+    def __init__(self, adapter: PublishedAdapter, threads: ModuleThreads) -> None:
         self._adapter = adapter
         self._threads = threads
         self._turn = asyncio.Lock()
@@ -60,7 +60,7 @@ class _PublishedRun:
         adapter: PublishedAdapter,
         fn: Callable[..., Any],
         command: LongCommand,
-        threads: UserThreads,
+        threads: ModuleThreads,
     ) -> None:
         self._adapter = adapter
         self._fn = fn

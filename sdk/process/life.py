@@ -21,7 +21,7 @@ from sdk.process.launch import Launch
 from sdk.process.module_logging import LogVerbosity
 from sdk.process.module_service import ModuleService
 from sdk.process.self_test import self_test
-from sdk.work.user_threads import UserThreads
+from sdk.work.module_threads import ModuleThreads
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def self_test_as_process(module: ModuleHooks) -> NoReturn:
 
 async def run_selftest(module: ModuleHooks) -> int:
     """initialise(), selftest(), cleanup(): the exit code, 1 with the reason on stderr."""
-    threads = UserThreads()
+    threads = ModuleThreads()
     module._performing_self_test = True
     try:
         await threads.call(module.initialize)

@@ -28,10 +28,10 @@ from sdk.process.status_loop import StatusLoop, StatusSource
 from sdk.work import answers
 from sdk.work.command_board import CommandBoard, LongCommand
 from sdk.work.executor import CommandExecutor
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
 from sdk.work.system_commands import SystemCommands
-from sdk.work.user_threads import UserThreads
 from sdk.work.work_loop import fetch_work
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class ModuleService:
         self._reporter = ProgressReporter(
             self._client.progress, self._board.cancel, self._wake, self._urgent
         )
-        self.threads = UserThreads()
+        self.threads = ModuleThreads()
         source = StatusSource(
             module, self._slots, self._readiness, self.threads, self.held, lambda: self._steps
         )

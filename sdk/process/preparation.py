@@ -12,15 +12,15 @@ from collections.abc import Callable
 from sdk.host.errors import describe
 from sdk.process.hooks import ModuleHooks
 from sdk.process.self_test import self_test
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.readiness import Readiness
-from sdk.work.user_threads import UserThreads
 
 logger = logging.getLogger(__name__)
 
 
 async def prepare(
     module: ModuleHooks,
-    threads: UserThreads,
+    threads: ModuleThreads,
     readiness: Readiness,
     on_state: Callable[[], None],
 ) -> None:
@@ -34,7 +34,7 @@ async def prepare(
     on_state()
 
 
-async def _load(module: ModuleHooks, threads: UserThreads) -> str | None:
+async def _load(module: ModuleHooks, threads: ModuleThreads) -> str | None:
     """Why it could not be loaded."""
     try:
         await threads.call(module.initialize)
@@ -43,7 +43,7 @@ async def _load(module: ModuleHooks, threads: UserThreads) -> str | None:
     return None
 
 
-async def _test(module: ModuleHooks, threads: UserThreads) -> str | None:
+async def _test(module: ModuleHooks, threads: ModuleThreads) -> str | None:
     reason = await self_test(module, threads)
     if reason is None:
         return None

@@ -12,7 +12,7 @@ import logging
 from sdk.host.errors import describe
 from sdk.process.hooks import ModuleHooks
 from sdk.work import answers
-from sdk.work.user_threads import UserThreads
+from sdk.work.module_threads import ModuleThreads
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ LIMIT_S = 600.0
 """For whoever has no host that watches: ours ends such a module after `MaxTestSecs`, 300."""
 
 
-async def self_test(module: ModuleHooks, threads: UserThreads) -> str | None:
+async def self_test(module: ModuleHooks, threads: ModuleThreads) -> str | None:
     """Why the module does not work, None if it does. After `initialise()`."""
     module._performing_self_test = True
     call = asyncio.ensure_future(threads.call(module.selftest))

@@ -18,9 +18,9 @@ from sdk.host.tasks import Wake
 from sdk.host.wire import encode_json
 from sdk.process.hooks import ModuleHooks
 from sdk.process.status_file import StatusFile
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.readiness import Readiness
 from sdk.work.slots import Slots
-from sdk.work.user_threads import UserThreads
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class StatusSource:
         module: ModuleHooks,
         slots: Slots,
         readiness: Readiness,
-        threads: UserThreads,
+        threads: ModuleThreads,
         held: Callable[[], list[str]],
         steps: Callable[[], int],
     ) -> None:

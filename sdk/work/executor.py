@@ -19,10 +19,10 @@ from sdk.work import answers
 from sdk.work.command_board import CommandBoard, LongCommand
 from sdk.work.hooks import CommandHooks
 from sdk.work.long_process import LongProcess
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.readiness import Readiness
 from sdk.work.request_data import RequestData
 from sdk.work.slots import Slots
-from sdk.work.user_threads import UserThreads
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class CommandExecutor:
     module: CommandHooks
     board: CommandBoard
     slots: Slots
-    threads: UserThreads
+    threads: ModuleThreads
     readiness: Readiness
     sender: AnswerSender
     run_published: RunPublished

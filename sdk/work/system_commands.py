@@ -15,8 +15,8 @@ from sdk.host.wire import Work
 from sdk.work import answers
 from sdk.work.command_board import CancelAnswer, CommandBoard, LongCommand, State
 from sdk.work.hooks import CommandHooks
+from sdk.work.module_threads import ModuleThreads
 from sdk.work.request_data import RequestData
-from sdk.work.user_threads import UserThreads
 
 CANCEL_MESSAGES = {
     CancelAnswer.CANCELLED: "The command has been cancelled before it began",
@@ -41,7 +41,7 @@ class SystemCommands:
 
     module: CommandHooks
     board: CommandBoard
-    threads: UserThreads
+    threads: ModuleThreads
     sender: AnswerSender
     tasks: TaskSet
     read_status: Callable[[], Awaitable[dict[str, Any]]]

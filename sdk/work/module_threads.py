@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class UserThreads:
+class ModuleThreads:
     """Threads instead of an executor: Python waits for an executor's threads when it exits."""
 
     def __init__(self) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Awaitable
 
 import pytest
 
-from sdk.work.user_threads import UserThreads
+from sdk.work.module_threads import ModuleThreads
 
 
 async def test_functions_run_in_threads_and_coroutines_on_the_loop() -> None:
-    threads = UserThreads()
+    threads = ModuleThreads()
     main = threading.get_ident()
 
     async def on_loop(offset: int) -> int:
@@ -38,11 +38,11 @@ async def test_errors_come_back(raised: BaseException, seen: type[Exception]) ->
         raise raised
 
     with pytest.raises(seen):
-        await UserThreads().call(fail)
+        await ModuleThreads().call(fail)
 
 
 async def test_a_stuck_thread_is_counted_and_forgotten_when_it_ends() -> None:
-    threads = UserThreads()
+    threads = ModuleThreads()
     go = threading.Event()
     call = asyncio.ensure_future(threads.call(go.wait))
     await asyncio.sleep(0)
