@@ -17,13 +17,13 @@ from collections.abc import Iterable
 
 TERMINATE_S = 2.0
 LOOK_EVERY_S = 0.05
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # these are for the host
+IGNORED = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # these are for the host; Windows lacks the last
 
 
 def main() -> None:
-    """Until the pipe closes; then end the groups."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    """Until the pipe closes; then end the groups. Its host has blocked what is not for it."""
     groups: set[int] = set()
     for line in sys.stdin:
         change, group = line[0], int(line[1:])

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import weakref
 from pathlib import Path
+
+from host.processes.orphan_guard import IGNORED
 
 _logger = logging.getLogger(__name__)
 
@@ -62,15 +65,20 @@ class OrphanGuard:
 
 
 def _launch() -> subprocess.Popen[bytes]:
-    """In a session of its own: what ends the host's terminal or group must not end the guard."""
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-I", "-S", str(_SCRIPT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd="/",
-    )
+    """In a session of its own, and deaf from its first moment (a child has the mask of the thread
+    that launches it): what ends the host's terminal or group must not end the guard."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    try:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(_SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
