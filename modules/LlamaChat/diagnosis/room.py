@@ -46,9 +46,8 @@ def room_for(weight_bytes: int, module_path: Path, environment: Mapping[str, str
 
 def _in_memory(weight_bytes: int) -> Room:
     from llama_engine.machine import machine_limits  # needs psutil
-    from llama_engine.plan.context_plan import COMPUTE_BYTES
+    from model_files.fit import Fit, FreeMemory
 
-    free = machine_limits.available_memory_bytes()
-    fits = weight_bytes + COMPUTE_BYTES <= free
-    how = "fits" if fits else "too large"
-    return Room(fits, how, f"{free / 1024**3:.1f} GiB of {machine_limits.memory_name()}")
+    free = FreeMemory(machine_limits.available_memory_bytes(), (), machine_limits.memory_name())
+    fit = free.fit(weight_bytes)
+    return Room(fit is not Fit.TOO_LARGE, fit.in_words(), str(free))
