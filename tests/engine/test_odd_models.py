@@ -10,7 +10,7 @@ import pytest
 from engine_helpers import MakeEngine, ask, collect
 from llama_engine import load_errors
 from llama_engine.gguf.header import read_header
-from llama_engine.llama import opening, weights
+from llama_engine.llama import context_opening, weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading.engine_loading import load_engine
 from llama_engine.options import EngineOptions
@@ -120,7 +120,7 @@ def test_a_length_without_memory_is_not_tried_again(
         tried.append(plan.total_tokens)
         raise load_errors.out_of_memory(sliding, "made up")
 
-    monkeypatch.setattr(opening, "_open_context", no_memory)
+    monkeypatch.setattr(context_opening, "_open_context", no_memory)
     with pytest.raises(ModelLoadError, match="made up"):
         load_engine(sliding, ONE)
     assert tried == [8_192, 4_096, 2_048, 1_024, LEAST_CONTEXT]

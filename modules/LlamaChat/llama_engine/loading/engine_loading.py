@@ -15,9 +15,9 @@ from llama_engine.gguf import not_chat
 from llama_engine.gguf.header import GgufHeader, read_header
 from llama_engine.llama.backend import has_gpu, library_version, start_backend
 from llama_engine.llama.context import Context
+from llama_engine.llama.context_opening import open_what_fits, thread_counts
 from llama_engine.llama.llama_log import LoadLog, device_of, load_log
 from llama_engine.llama.model import Model
-from llama_engine.llama.opening import open_what_fits, thread_counts
 from llama_engine.llama.weights import LoadProgress, WeightSource, load_weights
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.loading.facts import EngineFacts
