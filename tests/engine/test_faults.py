@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from engine_helpers import MakeEngine, ask, assert_same, collect, prompt, wait_for_text
+from engine_helpers import GREEDY, MakeEngine, ask, assert_same, collect, prompt, wait_for_text
 from llama_engine.errors import EngineStoppedError, GenerationError
 from llama_engine.llama.batch import Batch
 from llama_engine.llama.context import Context
 from llama_engine.schedule.engine import Engine
+from llama_engine.schedule.generation import Request
 
 Decode = Callable[[Context, Batch], int]
 Fault = Callable[[Batch, Context, Decode], int]
@@ -83,8 +84,8 @@ def test_a_decode_that_half_worked_is_taken_back(engine: Engine, decode_with: De
         return -2 if first_batch and next(faults, False) else code
 
     decode_with(fault)
-    others = [ask(engine, tokens, 30), ask(engine, prompt(engine, 50, 1), 30)]
-    ended = [collect(each) for each in others]
+    both = [Request(each, GREEDY, 30) for each in (tokens, prompt(engine, 50, 1))]
+    ended = [collect(each) for each in engine.submit_all(both)]
     assert sum(reply.finished.reason == "error" for reply in ended) == 1
     assert_same(whole, collect(ask(engine, tokens, 30)))
 
