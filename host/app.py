@@ -203,7 +203,9 @@ class Host:
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining
         )
-        add_operator_routes(app, self.log, self._overview.statuses, self.draining)
+        add_operator_routes(
+            app, self.log, self._overview.statuses, self.draining, lambda: self.sweeper.trouble
+        )
         add_stats_routes(app, stats, self.draining, access)
         add_restart_routes(app, self.supervisor, access)
         add_explorer_routes(app, self._pages)

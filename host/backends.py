@@ -40,6 +40,6 @@ def _redis_backend(server: ServerSettings) -> Backend:
     from host.store.redis import RedisConnections, RedisStore
     from host.switchboard.redis import RedisSwitchboard
 
-    connections = RedisConnections(server.store)
+    connections = RedisConnections(server.store, must_be_there=False)
     store = RedisStore(connections, keep_s=server.keep_hours * 3600)
     return store, RedisSwitchboard(connections)

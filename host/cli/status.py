@@ -10,6 +10,8 @@ from host.cli.client import HostClient
 async def status(url: str) -> int:
     """Print a line for each module, and what is wrong under it. Raises HostError."""
     statuses = await module_statuses(url)
+    if trouble := await store_trouble(url):
+        print(f"the store is not available now: {trouble}")
     for one in statuses:
         device = one["statusData"].get("inferenceDevice", "")
         safe_mode = one.get("safeMode") or {}
@@ -22,6 +24,12 @@ async def status(url: str) -> int:
     if any(one["reason"] for one in statuses):  # safe mode's remedy names it itself
         print("`llamachat doctor` says more")
     return 0
+
+
+async def store_trouble(url: str) -> str:
+    """What the host says of its store, where something is wrong. Raises HostError."""
+    async with HostClient(url) as client:
+        return str((await client.call("GET", "/v1/status/ping")).get("storeTrouble", ""))
 
 
 async def module_statuses(url: str) -> list[dict[str, Any]]:

@@ -22,14 +22,20 @@ def add_operator_routes(
     log: LogRing,
     statuses: Callable[[], list[dict[str, Any]]],
     draining: Draining,
+    store_trouble: Callable[[], str],
 ) -> None:
-    """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions."""
+    """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions;
+    `store_trouble()` says what is wrong with the store, or nothing."""
     major, minor, patch = (int(part) for part in __version__.split("."))
 
     async def ping(request: web.Request) -> web.StreamResponse:
         version = {"major": major, "minor": minor, "patch": patch}
-        body = {"success": True, "message": f"LlamaChat host {__version__}", "version": version}
-        return json_reply(request, {**body, "protocol": PROTOCOL, "draining": draining.is_on})
+        message = f"LlamaChat host {__version__}"
+        body: dict[str, Any] = {"success": True, "message": message, "version": version}
+        body.update(protocol=PROTOCOL, draining=draining.is_on)
+        if trouble := store_trouble():
+            body["storeTrouble"] = trouble
+        return json_reply(request, body)
 
     async def modules(request: web.Request) -> web.StreamResponse:
         return json_reply(request, {"success": True, "statuses": statuses()})

@@ -24,7 +24,8 @@ EVERY_S = 1.0
 class Sweeper:
     """Run `run()` as a task for as long as the host lives.
 
-    `abandoned()` names the queues that no module will come for, with the reason.
+    `abandoned()` names the queues that no module will come for, with the reason. `trouble` is what
+    was wrong with the store when it was last asked.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Sweeper:
         self._endings, self._leases = dispatcher.endings, dispatcher.leases
         self._abandoned = abandoned
         self._log = log
-        self._is_away = False
+        self.trouble = ""
 
     async def run(self) -> None:
         """Sweep about once a second until cancelled."""
@@ -57,15 +58,15 @@ class Sweeper:
             for queue, reason in self._abandoned().items():
                 await self._endings.module_gone(queue, reason)
         except StoreUnavailable as error:
-            if not self._is_away:
+            if not self.trouble:
                 self._log.add(f"the store is away: {error}", level="error", category="host")
-            self._is_away = True
+            self.trouble = str(error)
         except Exception:  # a fault in one sweep is no reason to never sweep again
             _log.exception("the sweep failed")
         else:
-            if self._is_away:
+            if self.trouble:
                 self._log.add("the store is back", category="host")
-            self._is_away = False
+            self.trouble = ""
 
     def _long_dead(self) -> None:
         """Instances that held nothing when they died are missed by nobody."""

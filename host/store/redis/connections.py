@@ -11,14 +11,23 @@ class RedisConnections:
     what is big, and for wake-ups.
 
     `url` is redis://, rediss:// (TLS) or unix://, with user and password where they are asked for.
-    `namespace` begins every key: hosts of one namespace share everything.
+    `namespace` begins every key: hosts of one namespace share everything. A Redis that need not be
+    there yet when they are opened is waited for.
     """
 
     def __init__(
-        self, url: str, *, namespace: str = "llamachat", patience_s: float = PATIENCE_S
+        self,
+        url: str,
+        *,
+        namespace: str = "llamachat",
+        patience_s: float = PATIENCE_S,
+        must_be_there: bool = True,
     ) -> None:
+        self._must_be_there = must_be_there
         self.link = RedisLink(url, namespace=namespace, patience_s=patience_s)
-        self.freight = RedisLink(url, namespace=namespace, patience_s=patience_s, says_risks=False)
+        self.freight = RedisLink(
+            url, namespace=namespace, patience_s=patience_s, is_talkative=False
+        )
         self.subscriber = Subscriber(self.link)
         self._users = 0
 
@@ -26,8 +35,8 @@ class RedisConnections:
         """Connect. Raises StoreUnavailable."""
         if self._users == 0:
             try:
-                await self.link.open()
-                await self.freight.open()
+                await self.link.open(must_be_there=self._must_be_there)
+                await self.freight.open(must_be_there=self._must_be_there)
             except BaseException:
                 await self.link.close()
                 raise

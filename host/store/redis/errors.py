@@ -55,5 +55,14 @@ def plain_words(error: BaseException) -> str:
     return f"{error or type(error).__name__}"
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether nobody answers there, or not yet; not that who answers cannot be used."""
+    if isinstance(error, LineLost) and isinstance(error.why, BaseException):
+        return is_away(error.why)
+    if isinstance(error, AuthenticationError):
+        return False
+    return isinstance(error, (ConnectionError, TimeoutError, LineLost, OSError))
+
+
 def _starts(error: BaseException, *codes: str) -> bool:
     return str(error).startswith(codes)

@@ -16,7 +16,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from host.store.protocol import StoreUnavailable
-from host.store.redis.errors import LineLost, plain_words, spoken_url
+from host.store.redis.errors import LineLost, is_away, plain_words, spoken_url
 from host.store.redis.line import Argument, Line
 from host.store.redis.scripts import script
 from host.wakeups import until_set
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 OLDEST_VERSION = 7
 PATIENCE_S = 3.0  # how long a call waits for Redis to come back, counted from when it went
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+_FAILURES = (RedisError, LineLost, OSError, ValueError)
 
 Greeting = Callable[[Line], Awaitable[None]]
 
@@ -43,9 +45,9 @@ class RedisLink:
         *,
         namespace: str = "llamachat",
         patience_s: float = PATIENCE_S,
-        says_risks: bool = True,
+        is_talkative: bool = True,
     ) -> None:
-        self._says_risks = says_risks
+        self._is_talkative = is_talkative
         self.prefix = f"{{{namespace}}}:"
         self.place = spoken_url(url)
         self._url = url
@@ -62,12 +64,21 @@ class RedisLink:
         """What is to be done on every new line before anything else is called over it."""
         self._greetings.append(greeting)
 
-    async def open(self) -> None:
-        """Connect, and stay connected until `close`. Raises StoreUnavailable."""
+    async def open(self, *, must_be_there: bool = True) -> None:
+        """Connect, and stay connected until `close`. Raises StoreUnavailable.
+
+        One that need not be there yet is waited for: calls are refused at once until it is. One
+        that is there and cannot be used, as a password is wrong, is refused in any case.
+        """
         try:
             await self._connect()
-        except (RedisError, LineLost, OSError, ValueError) as error:
-            raise StoreUnavailable(f"Redis at {self.place}: {plain_words(error)}") from error
+        except _FAILURES as error:
+            if must_be_there or not is_away(error):
+                raise self._unavailable(plain_words(error)) from error
+            self._trouble = plain_words(error)
+            self._away_since = asyncio.get_running_loop().time() - self._patience_s
+            if self._is_talkative:
+                _log.warning("Redis at %s is not there yet: %s", self.place, self._trouble)
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -87,7 +98,12 @@ class RedisLink:
                 self._url, protocol=2, socket_timeout=None, socket_connect_timeout=5.0
             )
         connection = self._pool.connection_class(**self._pool.connection_kwargs)
-        await connection.connect()  # type: ignore[no-untyped-call]
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:  # half of one would be left behind
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+            raise
         return Line(connection, on_push)
 
     async def call(self, name: str, *arguments: Argument, is_retry: bool = False) -> Any:
@@ -144,7 +160,7 @@ class RedisLink:
                 await asyncio.sleep(FIRST_PAUSE_S)  # one that is refused at once must not spin
             try:
                 await self._connect()
-            except (RedisError, LineLost, OSError) as error:
+            except _FAILURES as error:
                 self._go_down("")
                 self._trouble = plain_words(error)
                 _log.debug("Redis at %s: %s", self.place, self._trouble)
@@ -171,7 +187,7 @@ class RedisLink:
         version = facts.get("redis_version", "0")
         if int(version.split(".")[0]) < OLDEST_VERSION:
             raise ValueError(f"it is version {version}: expected {OLDEST_VERSION}.0 or later")
-        for risk in _risks(facts) if self._line is None and self._says_risks else ():
+        for risk in _risks(facts) if self._line is None and self._is_talkative else ():
             _log.warning("Redis at %s: %s", self.place, risk)
 
 
