@@ -29,7 +29,9 @@ PROGRAMS = [
 class RedisServer:
     """Started and stopped at will; what it was told survives in its append-only file."""
 
-    def __init__(self, folder: Path, *options: str, program: str = "") -> None:
+    def __init__(
+        self, folder: Path, *options: str, program: str = "", config: Path | None = None
+    ) -> None:
         if not NAMES:
             pytest.skip(MISSING)
         self._program = program or NAMES[0]
@@ -37,6 +39,7 @@ class RedisServer:
         self.folder = folder
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._config = [] if config is None else [str(config)]
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,7 +48,14 @@ class RedisServer:
         with open(self.folder / "redis.log", "ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
+                    *(
+                        self._program,
+                        *self._config,
+                        "--port",
+                        str(self.port),
+                        "--bind",
+                        "127.0.0.1",
+                    ),
                     *("--dir", str(self.folder), "--save", "", "--appendonly", "yes"),
                     *("--appendfsync", "always", *self._options),
                 ],
@@ -100,14 +110,26 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str, program: str = "") -> Iterator[RedisServer]:
-    """A running server, gone afterwards."""
-    server = RedisServer(folder, *options, program=program)
+def redis_server(
+    folder: Path, *options: str, program: str = "", config: Path | None = None
+) -> Iterator[RedisServer]:
+    """A running server, gone afterwards. `options` count more than what `config` says."""
+    server = RedisServer(folder, *options, program=program, config=config)
     server.start()
     try:
         yield server
     finally:
         server.kill()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A key, and a certificate for 127.0.0.1 that nobody knows."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*request, *files], check=True, capture_output=True)
+    return key, certificate
 
 
 def _free_port() -> int:

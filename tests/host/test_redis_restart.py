@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 from cutting_proxy import CuttingProxy
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import PROGRAMS, RedisServer, redis_server, self_signed
 from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, Command, CommandError, Outcome, State
@@ -215,16 +214,6 @@ async def test_a_socket_serves_too(tmp_path: Path) -> None:
         await store.open()
         assert (await store.create(new())).state is State.QUEUED
         await store.close()
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A key, and a certificate for 127.0.0.1 that nobody knows."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*request, *files], check=True, capture_output=True)
-    return key, certificate
 
 
 async def test_tls_by_url(tmp_path: Path) -> None:
