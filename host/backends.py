@@ -41,5 +41,11 @@ def _redis_backend(server: ServerSettings) -> Backend:
     from host.switchboard.redis import RedisSwitchboard
 
     connections = RedisConnections(server.store, must_be_there=False)
-    store = RedisStore(connections, keep_s=server.keep_hours * 3600)
+    # its memory may hold more than ours: only who says so bounds the whole of it
+    is_bounded = "store_max_mb" in server.model_fields_set
+    store = RedisStore(
+        connections,
+        keep_s=server.keep_hours * 3600,
+        max_bytes=server.store_max_mb * 2**20 if is_bounded else None,
+    )
     return store, RedisSwitchboard(connections)

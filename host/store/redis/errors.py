@@ -45,7 +45,10 @@ def plain_words(error: BaseException) -> str:
     if isinstance(error, ReadOnlyError):
         return "it is a read-only replica: name the primary in Server.Store"
     if isinstance(error, OutOfMemoryError):
-        return "its memory is full: raise its maxmemory, or keep commands for less time (KeepHours)"
+        return (
+            "its memory is full: commands can end and be deleted, none can begin; raise its "
+            "maxmemory, or keep commands for less time (KeepHours)"
+        )
     if _starts(error, "FORMAT"):
         return f"a later version of this program works with it ({error}): update this host"
     if _starts(error, "MISCONF", "NOREPLICAS"):

@@ -35,6 +35,7 @@ from host.store.protocol import (
     Reported,
     StoreUnavailable,
 )
+from host.store.redis.bound import MemoryBound
 from host.store.redis.connections import RedisConnections
 from host.store.redis.freight import PART_BYTES, Freight
 from host.store.redis.line import Argument, Line
@@ -50,7 +51,8 @@ BATCH = 100
 
 
 class RedisStore:
-    """The store that hosts share. `keep_s`: how long ended commands stay readable.
+    """The store that hosts share. `keep_s`: how long ended commands stay readable; the oldest leave
+    earlier when Redis uses more than `max_bytes`, or nine tenths of its own maxmemory.
 
     `max_queue_length` holds for commands that name no limit; None: there is none.
     """
@@ -63,6 +65,7 @@ class RedisStore:
         connections: RedisConnections,
         *,
         keep_s: float = 24 * 3600,
+        max_bytes: float | None = None,
         max_queue_length: int | None = None,
         first_lease_s: float = FIRST_LEASE_S,
     ) -> None:
@@ -71,6 +74,7 @@ class RedisStore:
         self._freight = Freight(connections.freight)
         self._subscriber = connections.subscriber
         self._keep_s = max(1, round(keep_s))
+        self._bound = MemoryBound(connections.link, max_bytes, self._keep_s)
         self._max_queue_length = max_queue_length
         self._first_lease_s = first_lease_s
         self._records = Records()
@@ -83,6 +87,7 @@ class RedisStore:
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         await self._connections.open()
+        self._bound.open()
 
     async def _greet(self, line: Line) -> None:
         """What is remembered may be newer than what a server kept whose machine went down."""
@@ -95,6 +100,13 @@ class RedisStore:
         length = new.max_queue_length
         if length is None:
             length = self._max_queue_length
+        values: list[bytes | str] = [b"", b""]
+        trouble = self._bound.trouble
+        if not trouble:
+            values = [
+                await self._freight.sent("payload", command.id, spoken(payload)),
+                await self._freight.sent("files", command.id, spoken(files) if files else b""),
+            ]
         answer = await self._link.call(
             "create",
             command.id,
@@ -108,9 +120,11 @@ class RedisStore:
             "" if length is None else length,
             _optional(new.max_wait_s),
             _optional(new.max_run_s),
-            await self._freight.sent("payload", command.id, spoken(payload)),
-            await self._freight.sent("files", command.id, spoken(files) if files else b""),
+            "1" if trouble else "",
+            *values,
         )
+        if answer[0] == b"beyond":
+            raise StoreUnavailable(trouble)
         if answer[0] == b"lost":
             raise StoreUnavailable("what was uploaded left Redis before its command was made")
         if answer[0] == b"full":
@@ -364,6 +378,7 @@ class RedisStore:
 
     async def close(self) -> None:
         self._is_closed = True
+        await self._bound.close()
         self._subscriber.ring_all()
         await self._connections.close()
 

@@ -1,4 +1,8 @@
-"""The operations as Redis carries them out: each script is one atomic step, and one round trip."""
+"""The operations as Redis carries them out: each script is one atomic step, and one round trip.
+
+Those that begin with `#!lua flags=allow-oom` are carried out in a full memory too: what runs goes
+on, ends and is deleted; only what makes new commands is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,11 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """The script of that name, with what every script begins with."""
-    folder = files(__package__)
-    parts = [(folder / f"{one}.lua").read_text(encoding="utf-8") for one in ("common", name)]
-    source = "\n".join(parts)
+    common, own = (_text(one) for one in ("common", name))
+    flags, _, rest = own.partition("\n") if own.startswith("#!") else ("", "", own)
+    source = "\n".join([*([flags] if flags else []), common, rest])
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / f"{name}.lua").read_text(encoding="utf-8")

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Marks a command as a long process; 0 when there is no such command.
 local id = ARGV[3]
 local found = call('HMGET', key('c', id), 'state', 'long', 'queue', 'number')

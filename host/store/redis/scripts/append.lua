@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Puts text at offsets of channels, in code points, and fields: any number of them, in their order.
 -- {for each the channel's length, or what was wrong}, {the worker's commands that are to stop}.
 local worker, at = ARGV[3], 4

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Ends a waiting command, or notes the wish on a running one: 'unknown', 'cancelled', 'requested'
 -- or 'already finished'.
 local id, wish, result, keep_s = unpack(ARGV, 3, 6)

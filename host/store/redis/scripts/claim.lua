@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The command whose turn it is, made running under `attempt`: {id, how many more wait, what was
 -- asked, its files, its view...}; false for none. A value above `part_bytes` is its length.
 local queue, worker, attempt, is_long_allowed, first_lease_s, part_bytes = unpack(ARGV, 3, 8)

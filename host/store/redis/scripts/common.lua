@@ -129,6 +129,20 @@ local function end_command(id, state, result, ended_by, keep_s)
     for _, kind in ipairs({'c', 'payload', 'text', 'fields', 'log'}) do
         call('EXPIRE', key(kind, id), keep_s)
     end
+    call('ZADD', prefix .. 'ended', time, id)
     if had[5] ~= '' then call('EXPIRE', key('key', had[5]), keep_s) end
     changed(id)
+end
+
+-- Nothing of an ended command is left.
+local function forget(id)
+    local idempotency = call('HGET', key('c', id), 'key')
+    for _, kind in ipairs({'c', 'payload', 'text', 'fields', 'files', 'log'}) do
+        call('DEL', key(kind, id))
+    end
+    if idempotency and idempotency ~= '' and call('GET', key('key', idempotency)) == id then
+        call('DEL', key('key', idempotency))
+    end
+    call('ZREM', prefix .. 'ended', id)
+    call('PUBLISH', key('c', id), '')
 end

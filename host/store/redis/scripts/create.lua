@@ -1,9 +1,10 @@
 -- A new command in its turn: {'new', turn, number, created}; a known one: {'old', id, its view...};
--- {'full', waiting} when the queue holds as many as it may; {'lost'} when a big value has left.
+-- {'full', waiting} when the queue holds as many as it may; {'beyond'} where none may begin; {'lost'}
+-- when a big value has left.
 -- `fixed` is what never changes, as JSON; the rules need some of it, and so do hosts of format 1.
 -- A big value was put before (put_part.lua), and is named '+' here.
 local id, fixed, queue, module, name, client, long = unpack(ARGV, 3, 9)
-local idempotency, max_length, max_wait, max_run, payload, files = unpack(ARGV, 10, 15)
+local idempotency, max_length, max_wait, max_run, is_beyond, payload, files = unpack(ARGV, 10, 16)
 
 local function forget_big()
     if payload == '+' then call('DEL', key('payload', id)) end
@@ -31,6 +32,7 @@ if idempotency ~= '' then
     local known = call('GET', key('key', idempotency))
     if known and call('EXISTS', key('c', known)) == 1 then return old(known) end
 end
+if is_beyond == '1' then return {'beyond'} end
 local waiting = call('ZCARD', key('queue', queue))
 if max_length ~= '' and waiting >= tonumber(max_length) then
     forget_big()

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Puts down what a host has seen; returns {age in seconds, what it said} of each other host.
 local host, said, keep_s = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local time, hosts, found = now(), prefix .. 'hosts', {}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Ends a command under its attempt, or with none one that waits. The view, or what was wrong:
 -- 'unknown', 'stale', or {'wish', why}: it was told to stop, and ends as that says (`for_wish`).
 local id, attempt, state, result, reply, reply_chars = unpack(ARGV, 3, 8)

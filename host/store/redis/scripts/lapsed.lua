@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The workers that hold commands and whose lease has run out. Every host asks for them every second:
 -- where nobody has for `away_s`, nobody could renew a lease either, and all have theirs anew.
 local away_s, first_lease_s = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Mail for an instance; a question also leaves word that somebody waits for its answer.
 local instance, control, reqid, mail_s, answer_s = unpack(ARGV, 3, 7)
 local mail = key('mail', instance)

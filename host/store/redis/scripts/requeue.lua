@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Puts a running command without text back to its place; an attempt that failed is kept with its
 -- error (JSON), one without never began. The view, 'unknown', 'stale' or 'illegal'.
 local id, attempt, error_json, cancelled, keep_s, known_version, known = unpack(ARGV, 3, 9)
