@@ -14,7 +14,8 @@ from store_suite import QUEUE, new
 
 from host.commands import Command
 from host.store.redis import RedisConnections, RedisStore
-from host.store.redis import store as store_file
+from host.store.redis import waiting as waiting_file
+from host.store.redis.claims import RedisClaims, Wanted
 from host.store.redis.subscriber import Channel, Ear
 
 SETTLED_S = 0.1
@@ -34,7 +35,7 @@ async def hosts(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[list[RedisStore]]:
     """Two, whose waiters look again only when they are woken."""
-    monkeypatch.setattr(store_file, "LOOK_AGAIN_S", 1000.0)
+    monkeypatch.setattr(waiting_file, "LOOK_AGAIN_S", 1000.0)
     namespace = secrets.token_hex(8)
     made = [RedisStore(RedisConnections(server.url, namespace=namespace)) for _ in range(2)]
     for store in made:
@@ -45,16 +46,16 @@ async def hosts(
 
 
 @pytest.fixture
-def tries(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
     """What was tried to be claimed."""
-    found: list[Any] = []
-    ask = RedisStore._ask_claim
+    found: list[Wanted] = []
+    ask = RedisClaims.ask
 
-    async def counting(self: RedisStore, wanted: Any) -> Command | None:
+    async def counting(self: RedisClaims, wanted: Wanted) -> Command | None:
         found.append(wanted)
         return await ask(self, wanted)
 
-    monkeypatch.setattr(RedisStore, "_ask_claim", counting)
+    monkeypatch.setattr(RedisClaims, "ask", counting)
     return found
 
 
@@ -66,7 +67,7 @@ def waiting(store: RedisStore, count: int, **more: Any) -> list[asyncio.Task[Com
 
 
 async def test_one_command_wakes_one_module_of_each_host(
-    hosts: list[RedisStore], tries: list[Any]
+    hosts: list[RedisStore], tries: list[Wanted]
 ) -> None:
     claims = [claim for store in hosts for claim in waiting(store, 30)]
     await asyncio.sleep(SETTLED_S)
@@ -89,7 +90,7 @@ async def test_one_command_wakes_one_module_of_each_host(
 
 
 async def test_each_kind_of_work_wakes_one_who_may_have_it(
-    hosts: list[RedisStore], tries: list[Any]
+    hosts: list[RedisStore], tries: list[Wanted]
 ) -> None:
     store = hosts[0]
     short = waiting(store, 5, is_long_allowed=False)

@@ -6,12 +6,9 @@ again after its answer got lost (link.py); nothing a host remembers decides anyt
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from host.channels import REPLY
@@ -36,17 +33,16 @@ from host.store.protocol import (
     StoreUnavailable,
 )
 from host.store.redis.bound import MemoryBound
+from host.store.redis.claims import RedisClaims, Wanted
 from host.store.redis.connections import RedisConnections
-from host.store.redis.freight import PART_BYTES, Freight
+from host.store.redis.freight import Freight
 from host.store.redis.line import Argument, Line
-from host.store.redis.records import NOTHING, Known, Records, fixed_of, payload_of, spoken
+from host.store.redis.records import NOTHING, Known, Records, fixed_of, spoken
 from host.store.redis.shared_reads import SharedReads
-from host.store.redis.subscriber import Ear
+from host.store.redis.waiting import Waiting
 
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
-LOOK_AGAIN_S = 30.0  # waiters are woken; this is for what nobody has thought of
 AWAY_S = 5.0  # where no host asked who has lapsed for this long, Redis was away, or all hosts were
-AWAY_PAUSE_S = 0.5  # between the tries of a waiter while Redis is away
 BATCH = 100
 
 
@@ -78,8 +74,8 @@ class RedisStore:
         self._max_queue_length = max_queue_length
         self._first_lease_s = first_lease_s
         self._records = Records()
+        self._claims = RedisClaims(connections, self._records, first_lease_s, self._give_back)
         self._reads = SharedReads(self._read)
-        self._unanswered: dict[tuple[str, str], str] = {}  # (queue, worker): attempt
         self._held: dict[str, list[str]] = {}  # by worker, as last seen: what to name as known
         self._is_closed = False
         self._link.add_greeting(self._greet)
@@ -138,79 +134,7 @@ class RedisStore:
     async def claim(
         self, queue: str, worker: str, *, wait_s: float, is_long_allowed: bool = True
     ) -> Command | None:
-        wanted = _Claim(queue, worker, is_long_allowed)
-        if wait_s <= 0:
-            return None if self._is_closed else await self._claim(wanted)
-        channel, line = self._connections.channel("queue", queue), _line_of(is_long_allowed)
-        async with self._subscriber.listening(channel, line) as ear:
-            return await self._claim_when_told(wanted, ear, wait_s)
-
-    async def _claim_when_told(self, wanted: _Claim, ear: Ear, wait_s: float) -> Command | None:
-        """Try whenever it rings. Who leaves, and knows of more that waits, passes it on."""
-        waiting = _Wait(ear, wait_s)
-        knows_all = False
-        try:
-            while not self._is_closed:
-                knows_all = False
-                try:
-                    command = await self._claim(wanted)
-                    knows_all = not wanted.has_more
-                    if command is not None:
-                        return command
-                except StoreUnavailable:
-                    if not await waiting.has_paused():
-                        raise
-                else:
-                    if not await waiting.has_rung():
-                        return None
-            return None
-        finally:
-            if not knows_all:
-                ear.ring()
-
-    async def _claim(self, wanted: _Claim) -> Command | None:
-        """One try. When it is cancelled, what it has claimed goes back before it ends."""
-        asking = asyncio.create_task(self._ask_claim(wanted))
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            await asyncio.wait((asking,))
-            with contextlib.suppress(StoreUnavailable):  # its lease will run out
-                command = asking.result()
-                if command is not None:
-                    await self.requeue(command.id, command.attempt or "")
-            raise
-
-    async def _ask_claim(self, wanted: _Claim) -> Command | None:
-        """A claim without an answer is asked for again, under its attempt, by the next one."""
-        place = (wanted.queue, wanted.worker)
-        attempt = self._unanswered.pop(place, None)
-        is_retry = attempt is not None
-        attempt = attempt or secrets.token_hex(8)
-        try:
-            view = await self._link.call(
-                "claim",
-                *place,
-                attempt,
-                "1" if wanted.is_long_allowed else "0",
-                self._first_lease_s,
-                PART_BYTES,
-                is_retry=is_retry,
-            )
-            wanted.has_more = bool(view and view[1])
-            return await self._handed_out(view) if view else None
-        except StoreUnavailable:
-            self._unanswered[place] = attempt
-            raise
-
-    async def _handed_out(self, view: list[Any]) -> Command | None:
-        """The claimed command with what it was asked; None when it has ended meanwhile."""
-        command = self._shown(view[0].decode(), view[4:])
-        asked = await self._freight.received("payload", command.id, view[2])
-        files = await self._freight.received("files", command.id, view[3])
-        if asked is None or files is None:
-            return None
-        return replace(command, payload=payload_of(asked, files))
+        return await self._claims.claim(Wanted(queue, worker, is_long_allowed), wait_s)
 
     async def append(
         self,
@@ -278,6 +202,9 @@ class RedisStore:
         _raise_wrong(command_id, answer)
         return self._shown(command_id, answer, known)
 
+    async def _give_back(self, command: Command) -> None:
+        await self.requeue(command.id, command.attempt or "")
+
     async def adopt(self, command_id: str) -> None:
         if not await self._link.call("adopt", command_id):
             raise UnknownCommand(command_id)
@@ -306,7 +233,7 @@ class RedisStore:
 
     async def wait(self, command_id: str, version: int, timeout_s: float) -> Command | None:
         async with self._subscriber.listening(self._connections.channel("c", command_id)) as ear:
-            waiting = _Wait(ear, timeout_s)
+            waiting = Waiting(ear, timeout_s)
             while not self._is_closed:
                 try:
                     command = await self.read(command_id)
@@ -377,7 +304,7 @@ class RedisStore:
         )
 
     async def close(self) -> None:
-        self._is_closed = True
+        self._is_closed = self._claims.is_closed = True
         await self._bound.close()
         self._subscriber.ring_all()
         await self._connections.close()
@@ -387,48 +314,6 @@ class RedisStore:
         if command is None:
             raise UnknownCommand(command_id)
         return command
-
-
-@dataclass
-class _Claim:
-    """What a claim asks for, and whether its last try left something to the others."""
-
-    queue: str
-    worker: str
-    is_long_allowed: bool
-    has_more: bool = False
-
-
-class _Wait:
-    """The time that somebody waits for a change."""
-
-    def __init__(self, ear: Ear, timeout_s: float) -> None:
-        self._ear = ear
-        self._loop = asyncio.get_running_loop()
-        self._ends_at = self._loop.time() + timeout_s
-
-    @property
-    def _left_s(self) -> float:
-        return self._ends_at - self._loop.time()
-
-    async def has_rung(self) -> bool:
-        """True when it is time to look again; False when the time is over."""
-        if self._left_s <= 0:
-            return False
-        return await self._ear.wait(min(self._left_s, LOOK_AGAIN_S)) or self._left_s > 0
-
-    async def has_paused(self) -> bool:
-        """Pause while Redis is away; False when the time is over."""
-        if self._left_s <= 0:
-            return False
-        await asyncio.sleep(min(self._left_s, AWAY_PAUSE_S))
-        return True
-
-
-def _line_of(is_long_allowed: bool) -> str:
-    """Of those who wait for work, each kind stands in a line of its own: what one may not take,
-    the other is there for."""
-    return "any" if is_long_allowed else "short"
 
 
 def _told(append: Append) -> list[Argument]:
