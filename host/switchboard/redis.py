@@ -42,7 +42,8 @@ class RedisSwitchboard:
         await self._link.call("post", instance_id, json.dumps(control), reqid, MAIL_S, answer_ms)
 
     async def collect(self, instance_id: str, limit: int = 100) -> list[Control]:
-        return [json.loads(one) for one in await self._link.call("collect", instance_id, limit)]
+        mail = await self._link.call("collect", instance_id, limit, secrets.token_hex(8))
+        return [json.loads(one) for one in mail]
 
     async def wait(self, instance_id: str, timeout_s: float) -> None:
         async with self._subscriber.listening(

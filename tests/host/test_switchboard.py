@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from cutting_proxy import CuttingProxy
 from redis_server import PROGRAMS, RedisServer, redis_server
 
 from host.store.redis import RedisConnections
+from host.store.redis.scripts import script
 from host.switchboard.memory import MemorySwitchboard
 from host.switchboard.protocol import Sighting, Switchboard
 from host.switchboard.redis import RedisSwitchboard
@@ -148,3 +150,20 @@ class TestRedisSwitchboard(SwitchboardSuite):
         assert abs(heard[0].last_seen - time.time()) < 5
         assert [one.instance_id for one in await here.exchange([])] == ["three"]
         assert await there.exchange([]) == []
+
+    async def test_mail_whose_answer_got_lost_is_handed_out_again(
+        self, here: RedisSwitchboard, server: RedisServer, namespace: str
+    ) -> None:
+        proxy = CuttingProxy(server.url)
+        await proxy.open()
+        cut = RedisSwitchboard(RedisConnections(proxy.url, namespace=namespace))
+        await cut.open()
+        assert await cut.collect("one") == []  # Redis knows the script
+        for n in range(3):
+            await here.post("one", cancel(str(n)))
+        proxy.cut_next_answer(script("collect").sha)
+        assert await cut.collect("one", limit=2) == [cancel("0"), cancel("1")]
+        assert proxy.cuts == 1
+        assert await cut.collect("one") == [cancel("2")]
+        await cut.close()
+        await proxy.close()
