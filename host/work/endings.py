@@ -7,7 +7,6 @@ decide at once, and a command that moved on meanwhile stays as it is.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 
 from host.commands import CancelAnswer, Command, CommandError, Outcome, State
@@ -32,8 +31,7 @@ class Endings:
     def __init__(self, store: CommandStore, registry: ModuleRegistry) -> None:
         self._store = store
         self._registry = registry
-        # instance id -> attempts that it does not know of, and since when, by the steady clock
-        self._missing: dict[str, dict[str, float]] = {}
+        self._missing: dict[str, frozenset[str]] = {}  # instance id -> attempts it did not know of
         self._stopped: dict[str, str] = {}  # instance id -> why this host ends it
 
     async def cancel(self, command_id: str) -> CancelAnswer:
@@ -99,23 +97,24 @@ class Endings:
         """Compare what an instance says it holds with what it has claimed.
 
         A claim whose answer got lost on the way is unknown to its instance for good: what it says
-        twice and for `DELIVERY_S` is believed.
+        twice in a row, of a claim older than `DELIVERY_S`, is believed.
         """
-        known, now = set(held), time.monotonic()
-        before = self._missing.pop(instance.instance_id, {})
+        known, worker = set(held), instance.instance_id
+        busy = await self._store.busy(worker)
+        late = {
+            one.command_id for one in busy if one.command_id not in known and one.run_s > DELIVERY_S
+        }
         missing = {
             command.attempt or "": command
-            for command in await self._store.running(instance.instance_id)
-            if command.id not in known
+            for command in (await self._store.running(worker) if late else ())
+            if command.id in late
         }
-        since = {attempt: before.get(attempt, now) for attempt in missing}
-        lost = [one for one in before.keys() & since if now - since[one] >= DELIVERY_S]
-        for attempt in lost:
-            del since[attempt]
+        before = self._missing.pop(instance.instance_id, frozenset())
+        if missing:
+            self._missing[instance.instance_id] = frozenset(missing)
+        for attempt in before & set(missing):
             error = "the module does not know of this command any more"
             await self._end_or_requeue(missing[attempt], error)
-        if since:
-            self._missing[instance.instance_id] = since
 
     async def host_restarted(self, workers: Iterable[str], queues: Iterable[str]) -> None:
         """End or requeue what ended with this host's last run: its own modules, its clients.

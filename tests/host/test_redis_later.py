@@ -16,7 +16,7 @@ from redis_server import RedisServer
 from store_suite import until
 
 from host.app import Host
-from host.status import status
+from host.cli.status import status
 from host.store.protocol import StoreUnavailable
 from host.store.redis import RedisConnections, RedisStore
 
