@@ -59,6 +59,7 @@ async def test_a_restart_keeps_every_command(deployed: Deployed) -> None:
         await store.append(command_id, attempt, 0, "half", {"n": 1})
     await store.finish(command_id, attempt, Outcome.of({"success": True}))
     waiting = await store.create(new(key="three"))
+    assert await store.lapsed() == [] and not await store._bound.tidy()
     await store.stats(QUEUE)
     await store.close()
     keys = await deployed.ask("DBSIZE")
