@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from .markdown import MAX_TEXT_CHARS, render_markdown
+from .markdown import MAX_TEXT_CHARS
+from .rendering import BUSY_MS, MarkdownRenderer, NotRendered
 
 PAGES_PATH = Path(__file__).parent / "pages"
 FRAGMENT_PATH = "/explorer/fragment/"
@@ -141,17 +142,22 @@ def add_explorer_routes(app: web.Application, modules: Callable[[], Sequence[Mod
 
     `modules` is asked at each request, so that a module that comes or goes needs no restart.
     """
-    explorer = _Explorer(modules)
+    renderer = MarkdownRenderer()
+    explorer = _Explorer(modules, renderer)
     app.router.add_get("/", explorer.show_page)
     app.router.add_get("/pages/{name}", explorer.send_file)
     app.router.add_get(FRAGMENT_PATH + "{module_id}", explorer.show_fragment)
     app.router.add_get("/v1/module/list/explorer-html", explorer.list_fragments)
     app.router.add_post("/v1/explorer/markdown", explorer.convert_markdown)
+    app.on_cleanup.append(lambda _: renderer.close())
 
 
 class _Explorer:
-    def __init__(self, modules: Callable[[], Sequence[ModulePage]]) -> None:
+    def __init__(
+        self, modules: Callable[[], Sequence[ModulePage]], renderer: MarkdownRenderer
+    ) -> None:
         self._modules = modules
+        self._renderer = renderer
         self._file_names = frozenset(
             {"explorer.css", "theme.css", "icon.svg"}
             | {
@@ -218,8 +224,11 @@ class _Explorer:
             return _refuse(400, f'Expected a JSON object with a string "text", got {body!r:.80}')
         if len(text) > MAX_TEXT_CHARS:
             return _refuse(413, f"The text may have {MAX_TEXT_CHARS} characters at most.")
-        rendered = await asyncio.to_thread(render_markdown, text)
-        return web.json_response({"success": True, "html": rendered})
+        try:
+            rendered = await self._renderer.render(text, is_growing=body.get("isGrowing") is True)
+        except NotRendered as error:
+            return _not_rendered(error)
+        return web.Response(body=rendered, content_type="application/json", charset="utf-8")
 
 
 def _describe(page: ModulePage, fragment: Fragment) -> dict[str, Any]:
@@ -240,6 +249,13 @@ def _frame_sources(host: str) -> str:
     A policy can't spell every host (an IPv6 address, for one): those get the whole origin.
     """
     return f"{host}{FRAGMENT_PATH}" if _PLAIN_HOST.match(host) else "'self'"
+
+
+def _not_rendered(error: NotRendered) -> web.Response:
+    if not error.is_for_now:
+        return _refuse(413, str(error))
+    body = {"success": False, "error": str(error), "code": 503, "retryAfterMs": BUSY_MS}
+    return web.json_response(body, status=503, headers={**_COMMON_HEADERS, "Retry-After": "1"})
 
 
 def _refuse(status: int, error: str) -> web.Response:

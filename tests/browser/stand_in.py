@@ -91,6 +91,8 @@ class StandIn:
         self.is_draining = False
         self.log_category = "host"
         self.requests: list[str] = []
+        self.rendered: list[str] = []  # what the page had made HTML of
+        self.is_rendering_busy = False
         self.log_lines: list[str] = ["Host is listening", "LlamaChat is ready"]
         self.statuses = [build_status(page) for page in pages]
         self._pages = pages
@@ -162,6 +164,11 @@ class StandIn:
             request.transport.abort()
             return web.Response(status=503)  # goes nowhere
         self.requests.append(f"{request.method} {request.path}")
+        if request.path == "/v1/explorer/markdown":
+            if self.is_rendering_busy:
+                body = {"success": False, "error": "busy", "code": 503, "retryAfterMs": 100}
+                return web.json_response(body, status=503)
+            self.rendered.append((await request.json())["text"])
         response: web.StreamResponse = await handler(request)
         return response
 

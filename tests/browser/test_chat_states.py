@@ -222,6 +222,52 @@ def test_markup_in_a_reply_is_shown_and_not_run(chat: FrameLocator, stand_in: St
     expect(chat.locator("#results")).to_be_hidden()  # where an alert's text would have gone
 
 
+def test_finished_blocks_are_sent_and_shown_once(chat: FrameLocator, stand_in: StandIn) -> None:
+    command = ask(chat, stand_in)
+    first = chat.locator(".lc-body > h2")
+    command.append("## One\n\n- a\n- b")
+    expect(chat.locator(".lc-body li")).to_have_count(2)
+    command.append("\n\nTwo *three*")
+    expect(chat.locator(".lc-body em")).to_have_text("three")
+    first.evaluate("element => { element.isTheSame = true; }")
+    command.append("\n\n| x | y |\n|---|---|\n| 1 | 2 |")
+    expect(chat.locator(".lc-body td")).to_have_count(2)
+    command.append(" \n\nThe 😀 end")
+    command.finish()
+    expect(chat.locator(".lc-body > :last-child")).to_have_text("The 😀 end")
+    assert first.evaluate("element => element.isTheSame"), "it was not put there again"
+    names = chat.locator(".lc-body > *").evaluate_all("all => all.map((one) => one.localName)")
+    assert names == ["h2", "ul", "p", "table", "p"]
+    assert all("One" not in text for text in stand_in.rendered[2:])
+    assert stand_in.rendered[-1].startswith("| x | y |"), "the line after it was not complete"
+
+
+def test_a_link_that_is_defined_at_the_end_becomes_one(
+    chat: FrameLocator, stand_in: StandIn
+) -> None:
+    command = ask(chat, stand_in)
+    command.append("See [here][1].\n\nMore.\n\n")
+    expect(chat.locator(".lc-body p")).to_have_count(2)
+    command.append("[1]: https://example.test/\n")
+    command.finish()
+    expect(chat.locator(".lc-body a")).to_have_text("here")
+
+
+def test_while_the_host_is_busy_the_reply_is_plain_text(
+    chat: FrameLocator, stand_in: StandIn
+) -> None:
+    command = ask(chat, stand_in)
+    command.append("One\n\n*two*\n")
+    expect(chat.locator(".lc-body em")).to_have_text("two")
+    stand_in.is_rendering_busy = True
+    command.append("\n*three*")
+    expect(chat.locator(".lc-body > .lc-plain")).to_have_text("*two*\n\n*three*")
+    command.finish()
+    stand_in.is_rendering_busy = False
+    expect(chat.locator(".lc-body em")).to_have_text(["two", "three"])
+    expect(chat.locator(".lc-body > .lc-plain")).to_have_count(0)
+
+
 @pytest.mark.parametrize("is_part_1", [False, True])
 def test_in_a_page_of_the_field_the_reply_is_plain_text(
     page: Page, stand_in: StandIn, is_part_1: bool

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.web.markdown import MAX_TEXT_CHARS, render_markdown
+from host.web.markdown import MAX_TEXT_CHARS, render_growing, render_markdown
 
 HARMLESS_ATTRIBUTES = {"href", "title", "rel", "class", "start", "style"}
 HARMLESS_TAGS = {
@@ -113,3 +113,42 @@ def test_the_longest_text_is_rendered_in_bounded_time(part: str) -> None:
     start_s = time.process_time()
     assert_harmless(render_markdown(text))
     assert time.process_time() - start_s < 20
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("one", ""),
+        ("one\n\ntwo", ""),
+        ("one\n\ntwo\n", "one\n\n"),
+        ("one\r\n\r\n```\ncode", "one\r\n\r\n"),
+        ("- a\n- b\n\n  c\n", ""),
+        ("- a\n\ntext\n\n1. x\n2. y\n", "- a\n\ntext\n\n"),
+        ("text\n---", ""),
+        ("text\n|a|\n|-|", ""),
+        ("text\n|a|\n|-|\n", "text\n"),
+        ("😀\n\n# x\n", "😀\n\n"),
+    ],
+)
+def test_all_but_the_open_block_is_settled(text: str, settled: str) -> None:
+    growing = render_growing(text)
+    assert text[: growing.settled_chars] == settled
+    assert growing.settled == (render_markdown(settled) if settled else "")
+    assert growing.settled + growing.rest == render_markdown(text)
+
+
+_PARTS = [
+    *("a", "b ", "\n", "\n\n", "- ", "1. ", "2. ", "# ", "> ", "```", "\n```\n", "    ", "  "),
+    *("---", "\t", "*", "**", "`", "===", "\\", "~~", "+ ", "[a]", "(b)", "<b>", "\r\n", "\r"),
+    *("!", "&amp;", "|", "|-|", "\n|a|b\n|-|-|\n", "\n- a\n", "\n  b"),
+]
+
+
+@given(st.lists(st.sampled_from(_PARTS), max_size=40), st.lists(st.floats(0, 1), max_size=12))
+def test_a_text_that_grew_is_what_it_is_at_once(parts: list[str], looks: list[float]) -> None:
+    text = "".join(parts)
+    shown, chars, rest = "", 0, ""
+    for end in sorted(int(look * len(text)) for look in [*looks, 1.0]):
+        shown_now, rest, settled = render_growing(text[chars:end])
+        shown, chars = shown + shown_now, chars + settled
+    assert shown + rest == render_markdown(text)

@@ -65,11 +65,17 @@
   };
 
   // Gives sanitized HTML; rejects where the host can't be asked.
-  window.renderMarkdown = async (text) => {
-    const answer = await ask({ type: "markdown", text: String(text) });
-    if (!answer.success) throw new Error(answer.error);
-    return answer.html;
-  };
+  window.renderMarkdown = async (text) => (await renderedBy({ text: String(text) })).html;
+
+  // For a text that grows: {html, settled: {textLength, htmlLength}}. What is settled need not be sent again. The
+  // error it rejects with has `retryAfterMs` where the host is only busy.
+  window.renderGrowingMarkdown = (text) => renderedBy({ text: String(text), isGrowing: true });
+
+  async function renderedBy(question) {
+    const answer = await ask({ type: "markdown", ...question });
+    if (answer.success) return answer;
+    throw Object.assign(new Error(answer.error), { retryAfterMs: answer.retryAfterMs });
+  }
 
   window.delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -95,7 +95,7 @@ export class FragmentFrame {
     if (message?.type === "height") this.#resize(message.heightPx);
     else if (message?.type === "link") this.#follow(message.url);
     else if (message?.type === "request") this.#answer(message.id, this.#post(message));
-    else if (message?.type === "markdown") this.#answer(message.id, this.#render(message.text));
+    else if (message?.type === "markdown") this.#answer(message.id, this.#render(message));
   }
 
   async #answer(id, work) {
@@ -117,8 +117,8 @@ export class FragmentFrame {
     return postForm(`/v1/${path}`, Array.from(images), Array.from(params), this.#ending.signal);
   }
 
-  async #render(text) {
-    return renderMarkdown(String(text), this.#ending.signal);
+  async #render({ text, isGrowing }) {
+    return renderMarkdown(String(text), isGrowing === true, this.#ending.signal);
   }
 
   #resize(heightPx) {

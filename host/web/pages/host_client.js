@@ -15,8 +15,9 @@ export async function postForm(path, images, params, signal) {
   return answerOf(path, { method: "POST", body, signal });
 }
 
-export async function renderMarkdown(text, signal) {
-  const body = JSON.stringify({ text });
+// With `isGrowing` the answer says in `settled` how much of the text, and of its HTML, more text will not change.
+export async function renderMarkdown(text, isGrowing, signal) {
+  const body = JSON.stringify({ text, isGrowing });
   const headers = { "Content-Type": "application/json" };
   return answerOf("/v1/explorer/markdown", { method: "POST", body, headers, signal });
 }
