@@ -18,7 +18,7 @@ _TAKES_COMMANDS = {ModuleStatus.STARTING, ModuleStatus.STARTED, ModuleStatus.RES
 _NOT_RUNNING = {
     ModuleStatus.NOT_STARTED: "was not started (AutoStart is off in its settings)",
     ModuleStatus.FAILED_START: "could not be started",
-    ModuleStatus.CRASHED: "crashed again and again",
+    ModuleStatus.CRASHED: "is not running",  # its reason says how often it crashed
     ModuleStatus.STOPPING: "is being stopped",
     ModuleStatus.STOPPED: "was stopped",
 }

@@ -123,7 +123,8 @@ class ModuleProcess:
 
     async def _launch(self) -> _Run | None:
         """Launch the process; None when that cannot be done."""
-        self._become(ModuleStatus.STARTING, last_seen=None, next_try_s=None)
+        restarts = self.state.restarts + (self.state.next_try_s is not None)
+        self._become(ModuleStatus.STARTING, last_seen=None, restarts=restarts, next_try_s=None)
         self._wanted.clear()
         self._was_ready = False
         instance_id = self._around.new_id()
@@ -286,15 +287,14 @@ class ModuleProcess:
         """Leave it alone: for a while, or until somebody starts it."""
         reason = f"crashed {self._row.failures} times in a row; the last time: {reason}"
         pause_s = self._row.next_try_s()
-        restarts, next_try_s, what = self.state.restarts, None, "left alone until it is started"
+        next_try_s, what = None, "left alone until it is started"
         if pause_s is not None:
-            restarts, what = restarts + 1, f"tried again in {pause_s:g} s"
+            what = f"tried again in {pause_s:g} s"
             next_try_s = self._around.timing.clock() + pause_s
         self._become(
             ModuleStatus.CRASHED,
             pid=None,
             instance_id=None,
-            restarts=restarts,
             reason=reason,
             next_try_s=next_try_s,
         )

@@ -328,3 +328,20 @@ def test_asking_again_can_be_stopped(chat: FrameLocator, stand_in: StandIn) -> N
     expect(chat.locator(".lc-summary")).to_have_text("Stopped before it began")
     expect(chat.get_by_role("button", name="Send")).to_be_visible()
     assert not stand_in.has_command
+
+
+def test_a_module_that_is_tried_again_later_says_why_and_when(
+    chat: FrameLocator, stand_in: StandIn
+) -> None:
+    why = "module LlamaChat is not running, and is tried again in 2 s: no memory left"
+    stand_in.refusal = (503, why)
+    stand_in.refusal_fields = {"retryAfterMs": 1500}
+    box = chat.get_by_label("Your question")
+    box.fill("Hello")
+    box.press("Enter")
+    expect(chat.get_by_text("Asking again in 2 s")).to_be_visible()
+    expect(chat.get_by_role("alert")).to_have_text(why)
+    stand_in.refusal = None
+    stand_in.next_command().append("Here I am")
+    expect(chat.locator(".lc-body")).to_have_text("Here I am")
+    expect(chat.locator(".lc-error")).to_be_empty()

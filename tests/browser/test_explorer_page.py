@@ -57,6 +57,16 @@ def test_safe_mode_is_said_with_its_reason_and_its_remedy(page: Page, stand_in: 
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_a_module_that_is_tried_again_says_when(page: Page, stand_in: StandIn) -> None:
+    chat = stand_in.status_of("LlamaChat")
+    chat.update(status="Crashed", reason="no memory left", nextTry="2025-01-02T10:21:30.000+00:00")
+    open_module(page, stand_in.base_url, "LlamaChat")
+    expect(page.locator("#notice-text")).to_contain_text("no memory left\nIt is tried again at ")
+    expect(page.locator("#notice-text")).to_contain_text("21:30")
+    detail = page.locator(".module", has_text="LlamaChat").locator(".module-detail")
+    expect(detail).to_have_text("no memory left")
+
+
 def test_markup_in_a_reason_is_text(page: Page, stand_in: StandIn) -> None:
     reason = "<img src=x onerror=alert(1)>"
     stand_in.status_of("LlamaChat").update(status="Crashed", reason=reason)

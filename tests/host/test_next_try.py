@@ -77,6 +77,7 @@ async def test_one_that_was_given_up_is_tried_again(world: World) -> None:
         state = supervisor.state("M")
         assert (state.status, minutes.pauses[-1]) == (ModuleStatus.CRASHED, pause_s)
         assert state.next_try_s is not None and state.pid is None
+        assert state.restarts == tries
         assert state.reason.startswith(f"crashed {tries + 1} times in a row")
         assert 0 < state.next_try_s - time.monotonic() <= pause_s
         minutes.pass_by()

@@ -27,7 +27,12 @@ export function describeModule(entry) {
     return { label: "Started (safe mode)", tone: "wait", reason: safeModeReason(entry.safeMode) };
   }
   const told = tone === "good" ? "" : entry.reason || data.error || "";
-  return { label, tone, reason: told || reason };
+  return { label, tone, reason: [told || reason, nextTryOf(entry)].filter(Boolean).join("\n") };
+}
+
+function nextTryOf({ nextTry }) {
+  const time = new Date(nextTry ?? "");
+  return Number.isNaN(time.getTime()) ? "" : `It is tried again at ${time.toLocaleTimeString()}; what waits for it is kept.`;
 }
 
 // Why it is in safe mode, and on a line of its own what repairs it.
@@ -95,7 +100,7 @@ export class ModulesPane {
     const [name, pill, detail] = button.children;
     setText(name, entry.name || entry.moduleId);
     setText(pill, label);
-    setText(detail, tone === "bad" ? reason : describeDetail(entry));
+    setText(detail, tone === "bad" ? reason.split("\n")[0] : describeDetail(entry));
     pill.dataset.tone = tone;
     button.title = reason;
     button.setAttribute("aria-current", String(entry.moduleId === selectedId));
