@@ -185,6 +185,8 @@ class Command:
     started_at: float | None = None
     finished_at: float | None = None
     version: int = 0  # grows with every change; readers wait for a larger one
+    # by this process's steady clock: when it came into its state
+    since: float = field(default_factory=time.monotonic, compare=False)
 
     @staticmethod
     def create(new: NewCommand) -> Command:
@@ -210,13 +212,6 @@ class Command:
         """The reply so far."""
         return self.output.reply
 
-    @property
-    def run_s(self) -> float | None:
-        """How long an ended command ran; None for one that did not."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0.0, self.finished_at - self.started_at)
-
     def put_back(self, error: str | None) -> None:
         """Let it wait again. With an `error` its attempt has failed; without, it never began."""
         if error is None:
@@ -232,7 +227,7 @@ class Command:
         """The one transition. Raises IllegalMove for a move that the table lacks."""
         if to not in MOVES[self.state]:
             raise IllegalMove(self.id, self.state, to)
-        self.state = to
+        self.state, self.since = to, time.monotonic()
         if to is State.RUNNING:
             self.started_at = time.time()
         elif to is State.QUEUED:

@@ -7,42 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from host.store.data_dir import DataDirLock
 from host.store.protocol import StoreUnavailable
-from host.store.rows.database import Durability
-from host.store.rows.store import FIRST_LEASE_S, RowStore
+from host.store.rows.store import RowStore
 
 
 class LocalStore(RowStore):
-    """Commands that outlive the process.
+    """Commands that outlive the process; `bounds` as those of RowStore.
 
-    `durability` says what a confirmed command survives: the "process", or loss of "power" too.
     `address` is told to another host that wants the same directory.
     """
 
     is_kept = True
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        address: str = "",
-        keep_s: float = 24 * 3600,
-        max_bytes: float = 2**30,
-        durability: Durability = "process",
-        max_queue_length: int = 10_000,
-        first_lease_s: float = FIRST_LEASE_S,
-    ) -> None:
+    def __init__(self, data_dir: Path, *, address: str = "", **bounds: Any) -> None:
         self._lock = DataDirLock(data_dir, address)
-        super().__init__(
-            data_dir / "commands",
-            keep_s=keep_s,
-            max_bytes=max_bytes,
-            durability=durability,
-            max_queue_length=max_queue_length,
-            first_lease_s=first_lease_s,
-        )
+        super().__init__(data_dir / "commands", **bounds)
 
     async def open(self) -> None:
         """Take hold of the directory, and go on where the last host ended.

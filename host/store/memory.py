@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from host.store.rows.store import FIRST_LEASE_S, RowStore
+from typing import Any
+
+from host.store.rows.store import RowStore
+
+MAX_BYTES = 2**28
 
 
 class MemoryStore(RowStore):
-    """Commands that outlive nothing; of the ended ones the newest are kept, in `max_bytes`."""
+    """Commands that outlive nothing; of the ended ones the newest are kept."""
 
-    def __init__(
-        self,
-        *,
-        keep_s: float = 24 * 3600,
-        max_bytes: float = 2**28,
-        max_queue_length: int = 10_000,
-        first_lease_s: float = FIRST_LEASE_S,
-    ) -> None:
-        super().__init__(
-            None,
-            keep_s=keep_s,
-            max_bytes=max_bytes,
-            max_queue_length=max_queue_length,
-            first_lease_s=first_lease_s,
-        )
+    def __init__(self, *, max_bytes: float = MAX_BYTES, **bounds: Any) -> None:
+        super().__init__(None, max_bytes=max_bytes, **bounds)

@@ -26,7 +26,7 @@ async def opened(data_dir: Path) -> LocalStore:
     return store
 
 
-@pytest.mark.parametrize("sample", ["diskcache", "rows-1"])
+@pytest.mark.parametrize("sample", ["diskcache", "rows-1", "rows-2"])
 async def test_a_sample_opens_with_all_that_it_has(tmp_path: Path, sample: str) -> None:
     """Two have ended, one runs and is to stop, three wait: bob's with an upload before two more."""
     shutil.copytree(SAMPLES / sample, tmp_path / "data")

@@ -1,199 +1,296 @@
-"""One SQLite database and its one open transaction: what is committed when, and what may go wrong.
+"""One SQLite database and the journal beside it: how it is written, and what may go wrong.
 
-Invariants: only one thread works here; what `run` has returned is on disk, or in the open
-transaction and in the log of statements, from which it is written again when a commit fails.
+Invariants: only one thread works here; what `write` has returned from is on disk, whole; a full
+disk gives up the reserve, and a database that is damaged or gone is begun anew with what lives.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeVar
 
-from host.commands import Command, CommandError, State
-from host.store.protocol import QueueFull, StoreUnavailable
-from host.store.rows import rules
+from host.channels import Output, Piece
+from host.commands import Command
+from host.store.protocol import StoreUnavailable
+from host.store.rows.alive import Alive, Found, Totals, Work
 from host.store.rows.files import StoreFiles, is_damage, is_full
-from host.store.rows.old_store import take_over
-from host.store.rows.records import BrokenRecord, command_of
+from host.store.rows.journal import ENOUGH_BYTES, Journal
+from host.store.rows.old_store import read_old_store, remove_old_store
+from host.store.rows.records import (
+    WRITE_COMMAND,
+    BrokenRecord,
+    as_json,
+    command_of,
+    row_of,
+    stored,
+    text_of,
+)
 from host.store.rows.schema import TABLES, prepare
-from host.store.rows.tables import Change, Tables
+from host.wire import Payload
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 Durability = Literal["process", "power"]
-Rule = Callable[[Tables], Any]
 
 _SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}  # https://sqlite.org/pragma.html
 _FAULTS = (sqlite3.Error, OSError)
-_REFUSALS = (CommandError, QueueFull, StoreUnavailable)
+_TRIMMED_TO = 0.9  # of the bytes allowed, once they are exceeded
+_PIECE_CHARS = 2**20  # a reply that a module gives at once is no one row of any size
+_AT_ONCE = 500  # commands that leave in one step
+_TRIES = 3  # with the reserve's space, with a database begun anew
 
 
 class _Removed(OSError):
     """SQLite would go on with a file that nobody can find."""
 
 
-class Done(NamedTuple):
-    """What some rules did: of each its result, or the exception that it raised, in their order."""
-
-    results: list[Any]
-    changes: list[Change]
-    live: list[Command] | None = None  # all that live, where the database is another one now
-
-
 class Database:
-    """`folder` None: in memory."""
+    """`folder` None: in memory. `alive` has what is to be written again to one begun anew."""
 
-    def __init__(self, folder: Path | None, durability: Durability) -> None:
+    def __init__(self, folder: Path | None, durability: Durability, alive: Alive) -> None:
         self._files = None if folder is None else StoreFiles(folder)
         self._durability = durability
-        self._tables = Tables()
-        self._is_behind = False  # what the log has is not in the transaction
+        self._alive = alive
+        self._db: sqlite3.Connection
+        self._journal: Journal | None = None
+        self._in_tables: dict[int, int] = {}  # how much of the output of those that live
+        self.is_full = False
 
-    @property
-    def has_uncommitted(self) -> bool:
-        return bool(self._tables.log)
-
-    def open(self) -> list[Command]:
-        """Open or make the database; the commands that live. Raises StoreUnavailable.
+    def open(self) -> Found:
+        """Open or make the database. Raises StoreUnavailable.
 
         A damaged one is set aside; a full disk is no reason not to read what there is.
         """
         try:
             try:
                 self._open()
-                live = self._live()
+                found = self._found()
             except sqlite3.Error as error:
                 if self._files is None or not is_damage(error):
                     raise
                 self._begin_anew(error)
-                live = self._live()
+                found = self._found()
         except _FAULTS as error:
             raise self._unavailable("open", error) from error
         try:
-            self.run([rules.forget_short])
+            self._try(lambda: self._save(found.commands))
         except StoreUnavailable as error:
             _log.error("%s: what there is can be read", error)
         self.restore_reserve()
-        return live
-
-    def run(self, batch: Sequence[Rule]) -> Done:
-        """Carry out rules, in one transaction with what is open. Raises StoreUnavailable, and then
-        nothing of it has happened."""
-        before, live = len(self._tables.log), None
-        while True:
-            try:
-                self._catch_up()
-                return self._run(batch)._replace(live=live)
-            except Exception as error:
-                self._undo(before)
-                if not isinstance(error, _FAULTS):
-                    raise
-                is_new = self._mended(error)
-                if is_new is None:
-                    raise self._unavailable("write to", error) from error
-                if is_new:
-                    before, live = 0, self._live()
+        return found
 
     def close(self) -> None:
-        """Write what is open, and let go of the files."""
+        """Put everything into the tables, and let go of the files. Raises StoreUnavailable."""
         try:
-            self.run([Tables.hold])
+            self._try(lambda: self._save(self._alive.kept()))
         finally:
-            self._tables.connection.close()
+            self._db.close()
 
     def restore_reserve(self) -> None:
         """Keep space for the end of what lives, or notice that there is some again."""
         if self._files is not None:
-            self._tables.is_full = not self._files.restore_reserve()
+            self.is_full = not self._files.restore_reserve()
 
-    # -- transactions -------------------------------------------------------------------------
+    # -- what the store asks for; all raises StoreUnavailable ---------------------------------
 
-    def _run(self, batch: Sequence[Rule]) -> Done:
-        tables = self._tables
-        results: list[Any] = []
-        for rule in batch:
-            try:
-                results.append(rule(tables))
-            except _REFUSALS as refusal:  # raised before it wrote anything
-                results.append(refusal)
-        if tables.must_commit:
-            self._commit()
-        done = Done(results, tables.changes)
-        tables.changes = []
-        return done
+    def write(self, work: Work) -> None:
+        """When this returns it is on disk; when it raises, nothing of it counts."""
+        self._try(lambda: self._write(work))
 
-    def _commit(self) -> None:
-        tables = self._tables
-        if self._files is not None and not self._files.database.exists():
-            raise _Removed("it was removed")
-        if tables.connection.in_transaction:
-            tables.connection.execute("COMMIT")
-        tables.log.clear()
-        tables.must_commit = False
-        if (tables.must_scrub or tables.is_full) and self._files is not None:
-            # the write-ahead log has what was erased still; or is to take no space
-            tables.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        tables.must_scrub = False
-
-    def _undo(self, before: int) -> None:
-        """Go back to where the log had that many statements."""
-        tables = self._tables
-        del tables.log[before:]
-        tables.changes, tables.must_commit, tables.must_scrub = [], False, False
-        self._is_behind = True
-        with suppress(sqlite3.Error):
-            tables.connection.execute("ROLLBACK")
-
-    def _catch_up(self) -> None:
-        """After a fault: write again what was done, and is not on disk yet."""
-        if not self._is_behind:
-            return
-        connection = self._tables.connection
-        with suppress(sqlite3.Error):  # an earlier try may have ended half-way
-            connection.execute("ROLLBACK")
-        if self._tables.log:
-            connection.execute("BEGIN IMMEDIATE")
-        for sql, values in self._tables.log:
-            connection.execute(sql, values)
-        self._is_behind = False
-
-    def _mended(self, error: Exception) -> bool | None:
-        """Whether it is worth another try: True with a new database, None for no."""
+    def read(self, column: str, value: str) -> Command | None:
+        """The command with that id or key; one that cannot be read is as if it were not there."""
         try:
-            if self._files is None:
-                return None
-            if is_full(error):
-                self._tables.is_full = True
-                return False if self._files.release_reserve() else None
-            if isinstance(error, _Removed) or is_damage(error):
+            return self._try(lambda: self._read(column, value))
+        except BrokenRecord as error:
+            _log.error("the record of command %s cannot be read: %s", value, error)
+            return None
+
+    def input(self, command: Command) -> Payload:
+        """What it was asked, with its files. Raises BrokenRecord."""
+        return self._try(lambda: self._input(command.number))
+
+    def remove(self, command: Command) -> None:
+        """Forget it for good."""
+        self._try(lambda: self._scrub(self._remove("number = ?", command.number)))
+
+    def tidy(self, ended_before: float, max_bytes: float) -> list[str]:
+        """Forget what was kept long enough, and the oldest while there are too many bytes: the ids
+        of a part of them."""
+        return self._try(lambda: self._scrub(self._tidy(ended_before, max_bytes)))
+
+    def _try(self, job: Callable[[], _T]) -> _T:
+        for _ in range(_TRIES):
+            try:
+                if self._files is not None and not self._files.database.exists():
+                    raise _Removed("it was removed")
+                found = job()
+                if self.is_full:
+                    self._empty_log()
+                return found
+            except _FAULTS as error:
+                self._in_tables.clear()
+                fault = error
+                if not self._mended(error):
+                    break
+        raise self._unavailable("write to", fault) from fault
+
+    def _mended(self, error: Exception) -> bool:
+        """Whether it is worth another try."""
+        try:
+            if self._files is not None and is_full(error):
+                self.is_full = True
+                return self._files.release_reserve()
+            if self._files is not None and (isinstance(error, _Removed) or is_damage(error)):
                 self._begin_anew(error)
                 return True
         except _FAULTS as another:
             _log.error("the store cannot be mended: %s", another)
-        return None
+        return False
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    def _write(self, work: Work) -> None:
+        if self._journal is not None and work.news:
+            self._journal.add(work.news)
+        if work.commands:
+            with self._db as db:
+                self._write_rows(work)
+                ended = [one for one in work.commands if one.state.is_terminal]
+                self._put_output(ended)
+                numbers = [(one.number,) for one in ended]
+                db.executemany("DELETE FROM files WHERE command = ?", numbers)
+        if self._journal is not None and self._journal.size > ENOUGH_BYTES:
+            self._save(self._alive.kept())
+
+    def _write_rows(self, work: Work) -> None:
+        db = self._db
+        db.executemany(WRITE_COMMAND, map(row_of, work.commands))
+        inputs = [(one.number, as_json({**asked, "files": []})) for one, asked in work.inputs]
+        db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?)", inputs)
+        for command, payload in work.inputs:
+            for place, file in enumerate(payload["files"]):
+                values = (command.number, place, as_json(file))
+                db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
+        totals = [(stored(queue), *found) for queue, found in work.totals.items()]
+        db.executemany("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?)", totals)
+
+    def _put_output(self, commands: Iterable[Command]) -> None:
+        """What the tables do not have of it yet."""
+        for command in commands:
+            if command.number not in self._in_tables:
+                self._db.execute("DELETE FROM pieces WHERE command = ?", (command.number,))
+            sequence = self._in_tables.get(command.number, 0)
+            for channel, text in command.output.since(sequence):
+                for start in range(0, len(text), _PIECE_CHARS):
+                    part = text[start : start + _PIECE_CHARS]
+                    sequence += len(part)
+                    values = (command.number, sequence, stored(channel), stored(part))
+                    self._db.execute("INSERT INTO pieces VALUES (?, ?, ?, ?)", values)
+            self._in_tables[command.number] = sequence
+            if command.state.is_terminal:
+                del self._in_tables[command.number]
+
+    def _save(self, living: list[Command]) -> None:
+        """Put what the journal has into the tables."""
+        with self._db:
+            self._write_rows(Work(living, [], {}, []))
+            self._put_output(living)
+        if self._journal is not None:
+            self._journal.clear()
+
+    def _read(self, column: str, value: str) -> Command | None:
+        sql = f"SELECT * FROM commands WHERE {column} = ?"  # noqa: S608
+        row = self._db.execute(sql, (stored(value),)).fetchone()
+        return self._with_output(command_of(row)) if row else None
+
+    def _with_output(self, command: Command) -> Command:
+        sql = "SELECT channel, text FROM pieces WHERE command = ? ORDER BY sequence"
+        try:
+            command.output = Output.of(
+                Piece(text_of(channel), text_of(text))
+                for channel, text in self._db.execute(sql, (command.number,))
+            )
+        except (TypeError, UnicodeDecodeError) as error:
+            raise BrokenRecord(f"{type(error).__name__}: {error}") from error
+        return command
+
+    def _input(self, number: int) -> Payload:
+        asked = "SELECT payload FROM inputs WHERE command = ?"
+        files = "SELECT file FROM files WHERE command = ? ORDER BY place"
+        try:
+            payload: Payload = json.loads(self._db.execute(asked, (number,)).fetchone()[0])
+            payload["files"] += [json.loads(one) for (one,) in self._db.execute(files, (number,))]
+        except (ValueError, TypeError, KeyError) as error:
+            raise BrokenRecord(f"{type(error).__name__}: {error}") from error
+        return payload
+
+    # -- removal ------------------------------------------------------------------------------
+
+    def _remove(self, which: str, *values: Any) -> list[str]:
+        rows = self._db.execute(f"SELECT number, id FROM commands WHERE {which}", values).fetchall()  # noqa: S608
+        with self._db as db:
+            for table in ("pieces", "inputs", "files"):
+                sql = f"DELETE FROM {table} WHERE command = ?"  # noqa: S608
+                db.executemany(sql, [(number,) for number, _ in rows])
+            sql = "DELETE FROM commands WHERE number = ?"
+            db.executemany(sql, [(number,) for number, _ in rows])
+        return [command_id for _, command_id in rows]
+
+    def _tidy(self, ended_before: float, max_bytes: float) -> list[str]:
+        removed = self._remove(f"finished_at < ? LIMIT {_AT_ONCE}", ended_before)
+        target = max_bytes
+        while self._bytes() > target and len(removed) < _AT_ONCE:
+            target = _TRIMMED_TO * max_bytes
+            oldest = self._remove("finished_at IS NOT NULL ORDER BY finished_at LIMIT 10")
+            if not oldest:
+                break
+            removed += oldest
+        return removed
+
+    def _bytes(self) -> int:
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {one}").fetchone()[0]
+            for one in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _scrub(self, removed: list[str]) -> list[str]:
+        """Nothing is left of it in the logs beside the database either."""
+        if removed:
+            self._empty_log()
+            if self._journal is not None and self._journal.size:
+                self._save(self._alive.kept())
+        return removed
+
+    def _empty_log(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- opening ------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        place = ":memory:" if self._files is None else str(self._files.database)
-        if self._files is not None:
-            self._files.make()
-        connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
+        place, files = ":memory:", self._files
+        if files is not None:
+            files.make()
+            place = str(files.database)
+            self._journal = Journal(files.folder / "journal", self._durability == "power")
+        db = sqlite3.connect(place, isolation_level="IMMEDIATE", check_same_thread=False)
         try:
-            self._prepare(connection)
+            self._prepare(db)
+            self._db = db
+            if files is not None:
+                self._take_over(files)
         except BaseException:
-            connection.close()
+            db.close()
             raise
-        self._tables.connection = connection
-        if self._files is not None:
-            take_over(self._tables, self._files)
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.row_factory = sqlite3.Row
         for pragma in (
             "locking_mode = EXCLUSIVE",  # and no shared memory: a full disk can be opened
             "journal_mode = WAL",
@@ -201,56 +298,61 @@ class Database:
             "secure_delete = ON",
             "temp_store = MEMORY",
         ):
-            connection.execute(f"PRAGMA {pragma}")
-        prepare(connection)
+            db.execute(f"PRAGMA {pragma}")
+        prepare(db)
+
+    def _take_over(self, files: StoreFiles) -> None:
+        old = read_old_store(files)
+        if old is not None:
+            known = {command_id for (command_id,) in self._db.execute("SELECT id FROM commands")}
+            new = [one for one in old.commands if one.id not in known]
+            with self._db:
+                self._write_rows(old._replace(commands=new))
+                self._put_output(new)
+            self._empty_log()
+            remove_old_store(files, len(new))
 
     def _begin_anew(self, reason: object) -> None:
-        """Set the database aside, and write what can be read of it into a new one."""
+        """Set the database aside, and write what can be read of it, and all that lives, into a new
+        one."""
         assert self._files is not None  # noqa: S101  one in memory is never damaged
-        old = getattr(self._tables, "connection", None)
+        old = getattr(self, "_db", None)
         self._files.set_aside(reason)
         self._open()
-        new = self._tables.connection
-        if old is not None and old is not new:
-            with suppress(sqlite3.Error):
-                old.execute("ROLLBACK")
-            new.execute("BEGIN IMMEDIATE")
+        if old is not None and old is not self._db:
             for table in TABLES:
-                _copy(old, new, table)
-            new.execute("COMMIT")
+                self._copy(old, table)
             old.close()
+            self._save(self._alive.kept())
 
-    def _live(self) -> list[Command]:
-        rows = self._tables.all("SELECT * FROM commands WHERE state = 'queued'")
-        rows += self._tables.all("SELECT * FROM commands WHERE state = 'running'")
-        found = []
-        for row in sorted(rows, key=lambda row: row["number"]):
+    def _copy(self, old: sqlite3.Connection, table: str) -> None:
+        """Whatever can be read."""
+        with suppress(sqlite3.Error), self._db as db:
+            for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                marks = ", ".join("?" * len(row))
+                db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", tuple(row))  # noqa: S608
+
+    def _found(self) -> Found:
+        rows = self._db.execute("SELECT * FROM commands WHERE finished_at IS NULL ORDER BY number")
+        living: dict[int, Command] = {}
+        for row in rows.fetchall():
             try:
-                command = command_of(row)
-                if rules.is_short(command):
-                    continue  # it ended with the last process
-                command.output = self._tables.output(command)
-                self._tables.input(command.number)
-                found.append(command)
+                command = self._with_output(command_of(row))
+                self._input(command.number)
+                living[command.number] = command
             except BrokenRecord as error:
-                self._drop(row, error)
-        return found
-
-    def _drop(self, row: sqlite3.Row, error: Exception) -> None:
-        if self._files is not None:
-            self._files.set_record_aside(row["id"], tuple(row), error)
-        rules.drop(self._tables, row["id"], is_waiting=row["state"] == State.QUEUED.value)
+                if self._files is not None:
+                    self._files.set_record_aside(row["id"], tuple(row), error)
+                self._remove("number = ?", row["number"])
+        if self._journal is not None:
+            self._journal.complete(living)
+        totals = {
+            text_of(queue): Totals(*rest)
+            for queue, *rest in self._db.execute("SELECT * FROM queues")
+        }
+        (last,) = self._db.execute("SELECT max(number) FROM commands").fetchone()
+        return Found(list(living.values()), totals, last or 0)
 
     def _unavailable(self, verb: str, error: BaseException) -> StoreUnavailable:
         place = "in memory" if self._files is None else f"in {self._files.folder}"
         return StoreUnavailable(f"cannot {verb} the store {place}: {error}")
-
-
-def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    """Whatever can be read."""
-    try:
-        for row in old.execute(f"SELECT * FROM {table}"):  # noqa: S608
-            marks = ", ".join("?" * len(row))
-            new.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608
-    except sqlite3.Error as error:
-        _log.error("%s: some rows of the old database could not be read: %s", table, error)

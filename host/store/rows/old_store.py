@@ -14,10 +14,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from host.channels import Output, Piece
 from host.commands import Command, State
+from host.store.rows.alive import Totals, Work
 from host.store.rows.files import StoreFiles
-from host.store.rows.records import INSERT, as_json, inserted, stored
-from host.store.rows.tables import Tables
 
 _log = logging.getLogger(__name__)
 
@@ -26,28 +26,39 @@ _SAME = (
     *("attempts", "worker", "stop_wish", "turn", "idempotency_key", "max_wait_s", "max_run_s"),
     *("created_at", "started_at", "finished_at"),
 )
+_COUNTED = ("completed", "cancelled", "failed", "runs", "mean_run_s")
 
 
-def take_over(db: Tables, files: StoreFiles) -> None:
-    """Write what an old store has into the tables. Raises sqlite3.Error, OSError."""
+def read_old_store(files: StoreFiles) -> Work | None:
+    """What an old store has, to be written; None where there is none. Raises sqlite3.Error."""
     old = files.folder / "cache.db"
     if not old.exists():
-        return
+        return None
     with closing(sqlite3.connect(old)) as connection:
         kept = dict(connection.execute("SELECT key, value FROM Cache"))
-    taken = 0
+    work = Work([], [], {}, [])
     for command_id, text in _records(kept):
         try:
-            taken += _take(db, json.loads(text), kept.get(f"files:{command_id}"))
+            record = json.loads(text)
+            command, payload = _command(record), record["payload"]
+            payload["files"] = payload["files"] or json.loads(kept.get(f"files:{command_id}", "[]"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             files.set_record_aside(command_id, text, error)
+            continue
+        command.number = len(work.commands) + 1
+        work.commands.append(command)
+        work.inputs.append((command, payload))
     for key in kept:
         if key.startswith("tally:"):
-            _take_counts(db, key.removeprefix("tally:"), json.loads(kept[key]))
-    if db.connection.in_transaction:
-        db.connection.execute("COMMIT")
-    db.log.clear()
-    db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            tally = json.loads(kept[key])
+            counts = {one: tally[one] for one in _COUNTED}
+            work.totals[key.removeprefix("tally:")] = Totals(**counts)
+    return work
+
+
+def remove_old_store(files: StoreFiles, taken: int) -> None:
+    """Everything is in the new one."""
+    old = files.folder / "cache.db"
     for end in ("", "-wal", "-shm"):
         Path(f"{old}{end}").unlink(missing_ok=True)
     _log.info("took over %d commands from the older store in %s", taken, old)
@@ -76,37 +87,9 @@ def _lines(row: str) -> Iterator[tuple[str, str]]:
             yield command_id, text
 
 
-def _take(db: Tables, record: dict[str, Any], files: str | None) -> int:
-    """Write one command; 0 when it is there already."""
-    if db.find(record["id"]) is not None:
-        return 0
+def _command(record: dict[str, Any]) -> Command:
     command = Command(**{one: record[one] for one in _SAME}, queued_at=record["created_at"])
-    command.state, payload = State(record["state"]), record["payload"]
-    text, uploads = record["text"], payload["files"]
-    number = db.write(INSERT, *inserted(command))
-    if text:
-        row = (number, len(text), "reply", len(text), stored(text))
-        db.write("INSERT INTO pieces VALUES (?, ?, ?, ?, ?)", *row)
-    db.write("INSERT INTO inputs VALUES (?, ?)", number, as_json({**payload, "files": []}))
-    for place, file in enumerate(uploads or json.loads(files or "[]")):
-        db.write("INSERT INTO files VALUES (?, ?, ?)", number, place, as_json(file))
-    db.write("INSERT OR IGNORE INTO queues (queue) VALUES (?)", stored(command.queue))
-    if command.state is State.QUEUED:
-        values = [stored(command.queue), stored(command.client), command.turn]
-        db.write("UPDATE queues SET waiting = waiting + 1 WHERE queue = ?", values[0])
-        db.write(
-            "INSERT INTO turns VALUES (?, ?, ?) ON CONFLICT (queue, client) "
-            "DO UPDATE SET turn = max(turn, excluded.turn)",
-            *values,
-        )
-    return 1
-
-
-def _take_counts(db: Tables, queue: str, tally: dict[str, Any]) -> None:
-    db.write("INSERT OR IGNORE INTO queues (queue) VALUES (?)", stored(queue))
-    names = ("completed", "cancelled", "failed", "runs", "mean_run_s")
-    db.write(
-        f"UPDATE queues SET {', '.join(f'{one} = ?' for one in names)} WHERE queue = ?",  # noqa: S608
-        *(tally[one] for one in names),
-        stored(queue),
-    )
+    command.state = State(record["state"])
+    if record["text"]:
+        command.output = Output.of([Piece("reply", record["text"])])
+    return command

@@ -1,34 +1,20 @@
 """A command as a row: columns by the names of its fields, what is no number as text.
 
-Invariant: what `command_of` returns is what `values_of` was given, half surrogate pairs too;
-anything else raises BrokenRecord.
+Invariant: what `command_of` returns is what `row_of` was given, half surrogate pairs too; anything
+else raises BrokenRecord.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
 from host.commands import Command, State
-
-_TEXTS = ("id", "queue", "module_id", "name", "client", "stop_wish")
-_OPTIONAL_TEXTS = ("attempt", "worker", "idempotency_key")
-_NUMBERS = ("turn", "created_at", "queued_at")
-_OPTIONAL_NUMBERS = ("max_wait_s", "max_run_s", "started_at", "finished_at")
-_CHANGING = (
-    *("state", "is_long", "attempt", "attempts", "worker", "stop_wish", "failed_attempts"),
-    *("fields", "result", "queued_at", "started_at", "finished_at"),
-)
-_ALL = (
-    *("id", "queue", "module_id", "name", "client", "idempotency_key", "turn"),
-    *("max_wait_s", "max_run_s", "created_at"),
-    *_CHANGING,
-)
-INSERT = f"INSERT INTO commands ({', '.join(_ALL)}) VALUES ({', '.join('?' * len(_ALL))})"  # noqa: S608
-UPDATE = f"UPDATE commands SET {', '.join(f'{one} = ?' for one in _CHANGING)} WHERE number = ?"  # noqa: S608
 
 
 class BrokenRecord(Exception):
@@ -61,42 +47,48 @@ def text_of(value: Any) -> str:
     return value
 
 
-def inserted(command: Command) -> list[Any]:
-    """The values of INSERT."""
-    return [stored(getattr(command, one)) for one in _ALL]
+def _json_of(kind: type) -> Callable[[Any], Any]:
+    def read(text: Any) -> Any:
+        found = json.loads(text)
+        if not isinstance(found, kind):
+            raise TypeError(f"expected a JSON {kind.__name__}, got {type(found).__name__}")
+        return found
+
+    return read
 
 
-def updated(command: Command) -> list[Any]:
-    """The values of UPDATE."""
-    return [*(stored(getattr(command, one)) for one in _CHANGING), command.number]
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_FIXED: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("id", "queue", "module_id", "name", "client"), text_of),
+    **dict.fromkeys(("max_wait_s", "max_run_s"), _or_none(float)),
+    **{"number": int, "turn": float, "created_at": float, "idempotency_key": _or_none(text_of)},
+}
+_CHANGING: dict[str, Callable[[Any], Any]] = {
+    **{"state": State, "stop_wish": text_of, "attempts": int, "is_long": _or_none(bool)},
+    **{"attempt": _or_none(text_of), "worker": _or_none(text_of), "queued_at": float},
+    **{"started_at": _or_none(float), "finished_at": _or_none(float)},
+    **{"fields": _json_of(dict), "result": _json_of(dict), "failed_attempts": _json_of(list)},
+}
+_COLUMNS = _FIXED | _CHANGING
+_VALUES = attrgetter(*_COLUMNS)
+
+WRITE_COMMAND = (
+    f"INSERT INTO commands ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (number) DO UPDATE SET {', '.join(f'{one}=excluded.{one}' for one in _CHANGING)}"
+)
+
+
+def row_of(command: Command) -> list[Any]:
+    """The values of WRITE_COMMAND."""
+    return [stored(value) for value in _VALUES(command)]
 
 
 def command_of(row: sqlite3.Row) -> Command:
     """The command of a row, without its output. Raises BrokenRecord."""
     try:
-        found: dict[str, Any] = {one: text_of(row[one]) for one in _TEXTS}
-        for one in _OPTIONAL_TEXTS:
-            found[one] = None if row[one] is None else text_of(row[one])
-        for one in _NUMBERS:
-            found[one] = float(row[one])
-        for one in _OPTIONAL_NUMBERS:
-            found[one] = None if row[one] is None else float(row[one])
-        return Command(
-            **found,
-            state=State(row["state"]),
-            is_long=None if row["is_long"] is None else bool(row["is_long"]),
-            number=int(row["number"]),
-            attempts=int(row["attempts"]),
-            fields=_parsed(row["fields"], dict),
-            result=_parsed(row["result"], dict),
-            failed_attempts=_parsed(row["failed_attempts"], list),
-        )
+        return Command(**{name: read(row[name]) for name, read in _COLUMNS.items()})
     except (TypeError, ValueError, RecursionError) as error:
         raise BrokenRecord(f"{type(error).__name__}: {error}") from error
-
-
-def _parsed(text: Any, kind: type) -> Any:
-    found = json.loads(text)
-    if not isinstance(found, kind):
-        raise TypeError(f"expected a JSON {kind.__name__}, got {type(found).__name__}")
-    return found

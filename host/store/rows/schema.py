@@ -10,12 +10,27 @@ import sqlite3
 
 from host.store.protocol import StoreUnavailable
 
-VERSION = 1
-TABLES = ("commands", "pieces", "inputs", "files", "queues", "turns")
+VERSION = 2
+TABLES = ("commands", "pieces", "inputs", "files", "queues")
 
 # Nobody fills `owner` and `conversation` yet. An index that begins with WHERE holds only what it
-# names: ended commands, the most by far, are in none of those that claims use.
-_TABLES_SQL = """
+# names: ended commands, the most by far, are not among those that live.
+_LIVING = """
+CREATE INDEX living ON commands (queue, state) WHERE finished_at IS NULL;
+"""
+_PIECES = """
+CREATE TABLE pieces (
+    command INTEGER, sequence INTEGER, channel TEXT NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (command, sequence)  -- after the piece, in code points of all channels
+) WITHOUT ROWID;
+"""
+_QUEUES = """
+CREATE TABLE queues (
+    queue TEXT PRIMARY KEY, serving REAL, completed INTEGER, cancelled INTEGER, failed INTEGER,
+    runs INTEGER, mean_run_s REAL
+) WITHOUT ROWID;
+"""
+_TABLES_SQL = f"""
 CREATE TABLE commands (
     number INTEGER PRIMARY KEY,  -- the order of acceptance
     id TEXT NOT NULL UNIQUE,
@@ -27,46 +42,39 @@ CREATE TABLE commands (
     max_wait_s REAL, max_run_s REAL,
     created_at REAL NOT NULL, queued_at REAL NOT NULL, started_at REAL, finished_at REAL
 );
-CREATE INDEX waiting ON commands (queue, turn, number) WHERE state = 'queued';
-CREATE INDEX waiting_short ON commands (queue, turn, number)
-    WHERE state = 'queued' AND is_long = 0;
-CREATE INDEX running ON commands (worker) WHERE state = 'running';
 CREATE INDEX ended ON commands (finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX keys ON commands (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX owners ON commands (owner, created_at) WHERE owner IS NOT NULL;
 CREATE INDEX conversations ON commands (conversation, created_at) WHERE conversation IS NOT NULL;
-
--- What a command has put out: after each piece, its code points in all channels, and in its own.
-CREATE TABLE pieces (
-    command INTEGER, sequence INTEGER, channel TEXT NOT NULL, ends_at INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    PRIMARY KEY (command, sequence)
-) WITHOUT ROWID;
 CREATE TABLE inputs (command INTEGER PRIMARY KEY, payload TEXT NOT NULL);
 CREATE TABLE files (
     command INTEGER, place INTEGER, file TEXT NOT NULL, PRIMARY KEY (command, place)
 );
-CREATE TABLE queues (
-    queue TEXT PRIMARY KEY, serving REAL DEFAULT 0, waiting INTEGER DEFAULT 0,
-    completed INTEGER DEFAULT 0, cancelled INTEGER DEFAULT 0, failed INTEGER DEFAULT 0,
-    runs INTEGER DEFAULT 0, mean_run_s REAL
-) WITHOUT ROWID;
-CREATE TABLE turns (queue TEXT, client TEXT, turn REAL, PRIMARY KEY (queue, client)) WITHOUT ROWID;
-CREATE INDEX turns_over ON turns (queue, turn);
+{_LIVING} {_PIECES} {_QUEUES}
 """
 
-# what a short command was asked: it ends with this process, and is never written to the disk
-_UNWRITTEN_SQL = "CREATE TEMP TABLE unwritten (command INTEGER PRIMARY KEY, payload TEXT NOT NULL)"
+# From that version to the next; each runs in the transaction.
+MIGRATIONS = {
+    1: f"""
+DROP TABLE turns; DROP INDEX waiting; DROP INDEX waiting_short; DROP INDEX running; {_LIVING}
+ALTER TABLE pieces RENAME TO old_pieces; {_PIECES}
+INSERT INTO pieces SELECT command, sequence, channel, text FROM old_pieces;
+DROP TABLE old_pieces;
+ALTER TABLE queues RENAME TO old_queues; {_QUEUES}
+INSERT INTO queues
+    SELECT queue, serving, completed, cancelled, failed, runs, mean_run_s FROM old_queues;
+DROP TABLE old_queues;
+DELETE FROM commands WHERE is_long = 0 AND idempotency_key IS NULL;
+DELETE FROM inputs WHERE command NOT IN (SELECT number FROM commands);
+"""  # noqa: S608
+}
 
-MIGRATIONS: dict[int, str] = {}  # from that version to the next; each runs in the transaction
 
-
-def prepare(connection: sqlite3.Connection) -> bool:
-    """Make the tables, or bring them to this version; True when they are new.
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring them to this version.
 
     Raises StoreUnavailable for a database of a later version, sqlite3.Error.
     """
-    connection.execute(_UNWRITTEN_SQL)
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:
         raise StoreUnavailable(
@@ -77,4 +85,3 @@ def prepare(connection: sqlite3.Connection) -> bool:
     if found < VERSION:
         script = "".join(steps)
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {VERSION}; COMMIT")
-    return not found

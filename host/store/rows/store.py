@@ -1,13 +1,14 @@
-"""The store of one host: rules on tables, and what lives of them in memory for those who wait.
+"""The store of one host: rules on what lives in memory, and the tables that keep it.
 
-Invariants: every change is one rule, carried out whole by the one writer; no status, wait or list
-asks the tables for what a command was asked.
+Invariants: every change is one rule, carried out whole; no status, wait or list asks the tables
+for what a command was asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from host.channels import REPLY
-from host.commands import CancelAnswer, Command, NewCommand, Outcome
+from host.commands import (
+    CancelAnswer,
+    Command,
+    CommandError,
+    NewCommand,
+    Outcome,
+    StaleAttempt,
+    State,
+    UnknownCommand,
+)
 from host.store.protocol import (
     Append,
     Busy,
@@ -25,23 +35,24 @@ from host.store.protocol import (
     StoreUnavailable,
 )
 from host.store.rows import rules
-from host.store.rows.alive import Alive, short_only
-from host.store.rows.database import Database, Done, Durability
+from host.store.rows.alive import Alive, is_short, short_only
+from host.store.rows.database import Database, Durability
+from host.store.rows.records import BrokenRecord
 from host.store.rows.writer import Writer
-from host.wire import Payload
 
 _T = TypeVar("_T")
-_Claimed = tuple[Command, Payload]
 
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
 TIDY_EVERY_S = 10.0
+_COUNTED = ("completed", "cancelled", "failed", "mean_run_s")
 
 
 class RowStore:
     """Commands in SQLite, in `folder` or in memory.
 
     Ended ones leave after `keep_s` seconds, and the oldest when all take more than `max_bytes`.
-    `max_queue_length` holds for commands that name no limit.
+    `durability` says what a confirmed command survives: the end of the "process", or loss of
+    "power" too. `max_queue_length` holds for commands that name no limit.
     """
 
     is_kept = False
@@ -49,28 +60,29 @@ class RowStore:
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: Path | None = None,
         *,
-        keep_s: float,
-        max_bytes: float,
+        keep_s: float = 24 * 3600,
+        max_bytes: float = 2**30,
         durability: Durability = "process",
         max_queue_length: int = 10_000,
         first_lease_s: float = FIRST_LEASE_S,
     ) -> None:
         self._max_queue_length = max_queue_length
-        self._bounds = {"keep_s": keep_s, "max_bytes": max_bytes}
+        self._keep_s, self._max_bytes = keep_s, max_bytes
         self._alive = Alive(first_lease_s)
-        self._database = Database(folder, durability)
-        self._writer = Writer(self._database, self._heard)
+        self._database = Database(folder, durability, self._alive)
+        self._writer = Writer(self._alive, self._database)
         self._tidying: asyncio.Task[None] | None = None
         self._is_closed = False
 
     async def open(self) -> None:
         """Raises StoreUnavailable."""
-        self._alive.load(await self._writer.open())
+        await self._writer.open()
         self._tidying = asyncio.create_task(self._tidy())
 
     async def close(self) -> None:
+        """Write what is to be kept; waiting readers return."""
         self._is_closed = True
         self._alive.readers.wake_all()
         self._alive.claimers.wake_all()
@@ -79,35 +91,44 @@ class RowStore:
             await asyncio.gather(self._tidying, return_exceptions=True)
         await self._writer.close()
 
-    def _heard(self, done: Done) -> None:
-        if done.live is not None:
-            self._alive.load(done.live)
-        for change in done.changes:
-            self._alive.apply(change)
+    async def _do(self, rule: Callable[..., _T], command_id: str, *values: Any) -> _T:
+        """Carry out a rule on a command that lives: it goes on when whoever asked has left."""
+        try:
+            return await self._writer.do(lambda alive: rule(alive, command_id, *values))
+        except KeyError:
+            raise await self._why_not(command_id) from None
 
-    async def _do(self, rule: Callable[..., _T], *values: Any, **named: Any) -> _T:
-        """Carry out a rule of `rules`: it goes on when whoever asked has left."""
-        return await self._writer.do(lambda db: rule(db, *values, **named))
+    async def _why_not(self, command_id: str) -> CommandError:
+        """What is wrong with a change to a command that does not live."""
+        is_known = await self.read(command_id) is not None
+        return StaleAttempt(command_id) if is_known else UnknownCommand(command_id)
 
     async def _tidy(self) -> None:
         """Now and then, and again at once while there is more to do."""
         while True:
+            job = partial(self._database.tidy, time.time() - self._keep_s, self._max_bytes)
             try:
-                if await self._do(rules.tidy, **self._bounds):
-                    continue
+                while removed := await self._writer.in_thread(job):
+                    self._alive.forget(removed)
                 await self._writer.in_thread(self._database.restore_reserve)
-            except StoreUnavailable:
-                pass  # the writer has said it
+            except StoreUnavailable as error:
+                self._writer.note_fault(error)
             await asyncio.sleep(TIDY_EVERY_S)
 
     # -- work -----------------------------------------------------------------------------------
 
     async def create(self, new: NewCommand) -> Command:
+        if new.idempotency_key:
+            job = partial(self._database.read, "idempotency_key", new.idempotency_key)
+            known = await self._writer.in_thread(job)
+            if known is not None:
+                return self._alive.get(known.id) or known
+        if self._database.is_full:
+            raise StoreUnavailable(
+                "the disk is full: commands can end and be deleted, none can begin"
+            )
         limit = self._max_queue_length if new.max_queue_length is None else new.max_queue_length
-        made = await self._do(rules.create, Command.create(new), new.payload, limit)
-        if isinstance(made, Command):
-            return made
-        return await self.read(made) or await self.create(new)  # deleted in between
+        return await self._writer.do(lambda alive: rules.create(alive, new, limit))
 
     async def claim(
         self, queue: str, worker: str, *, wait_s: float, is_long_allowed: bool = True
@@ -131,26 +152,35 @@ class RowStore:
                 self._alive.claimers.wake_one(key)
 
     async def _hand_out(self, queue: str, worker: str, is_long_allowed: bool) -> Command | None:
-        attempt = secrets.token_hex(8)
-        rule = partial(rules.claim, queue=queue, worker=worker, attempt=attempt)
-        asked = self._writer.do(partial(rule, is_long_allowed=is_long_allowed))
+        values, has_left = (queue, worker, secrets.token_hex(8), is_long_allowed), asyncio.Event()
+        claiming = self._writer.do(
+            lambda alive: None if has_left.is_set() else rules.claim(alive, *values)
+        )
         try:
-            claimed = await asyncio.shield(asked)
+            command = await asyncio.shield(claiming)
+            return await self._with_input(command) if command else None
         except asyncio.CancelledError:
-            asked.add_done_callback(self._give_back)
+            has_left.set()
+            claiming.add_done_callback(self._give_back)
             raise
-        return replace(claimed[0], payload=claimed[1]) if claimed else None
 
-    def _give_back(self, asked: asyncio.Future[_Claimed | None]) -> None:
+    def _give_back(self, claiming: asyncio.Future[Command | None]) -> None:
         """Nobody was there to take it; if it cannot be written, the lease will run out."""
-        claimed = None if asked.exception() else asked.result()
-        if claimed is not None:
-            command = claimed[0]
-            self._writer.do(
-                partial(
-                    rules.requeue, command_id=command.id, attempt=command.attempt or "", error=None
-                )
-            )
+        command = None if claiming.exception() else claiming.result()
+        if command is not None:
+            found = (command.id, command.attempt or "", None)
+            self._writer.do(lambda alive: rules.requeue(alive, *found))
+
+    async def _with_input(self, command: Command) -> Command | None:
+        try:
+            payload = self._alive.unwritten.get(command.id)
+            if payload is None:
+                payload = await self._writer.in_thread(partial(self._database.input, command))
+        except BrokenRecord as error:
+            outcome = Outcome.failed(f"what the command was asked cannot be read: {error}")
+            await self.finish(command.id, command.attempt, outcome)
+            return None
+        return replace(command, payload=payload)
 
     async def append(
         self,
@@ -164,8 +194,12 @@ class RowStore:
         return await self._do(rules.append, command_id, attempt, offset, text, fields, channel)
 
     async def report(self, worker: str, appends: Sequence[Append]) -> Reported:
-        found = await self._do(rules.report, appends)
-        return Reported(found, [one.id for one in self._alive.held(worker) if one.stop_wish])
+        found = await self._writer.do(lambda alive: rules.report(alive, appends))
+        told = [
+            await self._why_not(asked.command_id) if isinstance(one, KeyError) else one
+            for asked, one in zip(appends, found, strict=True)
+        ]
+        return Reported(told, [one.id for one in self._alive.held(worker) if one.stop_wish])
 
     async def finish(self, command_id: str, attempt: str | None, outcome: Outcome) -> Command:
         return await self._do(rules.finish, command_id, attempt, outcome)
@@ -174,18 +208,41 @@ class RowStore:
         return await self._do(rules.requeue, command_id, attempt, error)
 
     async def adopt(self, command_id: str) -> None:
-        await self._do(rules.adopt, command_id)
+        try:
+            await self._do(rules.adopt, command_id)
+        except StaleAttempt:
+            pass  # it has ended
 
     async def cancel(self, command_id: str, wish: str = "cancelled") -> CancelAnswer:
-        return await self._do(rules.cancel, command_id, wish)
+        try:
+            return await self._do(rules.cancel, command_id, wish)
+        except CommandError:
+            ended = await self.read(command_id)
+        if ended is None:
+            return CancelAnswer.UNKNOWN
+        has_stopped = ended.state is State.CANCELLED
+        return CancelAnswer.CANCELLED if has_stopped else CancelAnswer.ALREADY_FINISHED
 
     async def delete(self, command_id: str) -> bool:
-        return await self._do(rules.delete, command_id)
+        command = await self.read(command_id)
+        if command is None or not command.state.is_terminal:
+            return False
+        if not is_short(command):
+            await self._writer.in_thread(partial(self._database.remove, command))
+        self._alive.forget([command_id])
+        return True
 
     # -- reading --------------------------------------------------------------------------------
 
     async def read(self, command_id: str) -> Command | None:
-        return self._alive.get(command_id) or await self._do(rules.read, command_id)
+        known = self._alive.get(command_id)
+        if known is not None:
+            return known
+        job = partial(self._database.read, "id", command_id)
+        found = await self._writer.in_thread(job)
+        if found is not None and found.state.is_terminal:
+            self._alive.remember(found)
+        return found
 
     async def wait(self, command_id: str, version: int, timeout_s: float) -> Command | None:
         loop = asyncio.get_running_loop()
@@ -210,7 +267,7 @@ class RowStore:
 
     async def busy(self, *workers: str) -> list[Busy]:
         held = [one for worker in workers for one in self._alive.held(worker)]
-        return [Busy(one.id, one.queue, self._alive.run_s(one)) for one in held]
+        return [Busy(one.id, one.queue, time.monotonic() - one.since) for one in held]
 
     async def workers(self) -> list[str]:
         return self._alive.leases.workers()
@@ -225,7 +282,7 @@ class RowStore:
         return self._alive.overdue()
 
     async def stats(self, queue: str) -> QueueStats:
-        totals = await self._do(rules.stats, queue)
-        waiting, running, ended_per_s = self._alive.counts(queue)
-        counts = {"waiting": waiting, "running": running}
-        return QueueStats(queue=queue, ended_per_s=ended_per_s, **counts, **totals)
+        found = self._alive.queues[queue]
+        totals = {one: getattr(found.totals, one) for one in _COUNTED}
+        waiting, ended_per_s = len(found.waiting), found.ended_per_s()
+        return QueueStats(queue, waiting, found.running, ended_per_s=ended_per_s, **totals)

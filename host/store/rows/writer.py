@@ -1,7 +1,7 @@
-"""Group commit: the rules that came together are carried out together, by a thread of its own.
+"""Group commit: the rules that came together are written together, by a thread of its own.
 
-Invariants: nobody hears of a change before the database says that it stands; the event loop never
-waits for the disk; what was not held for the disk is on it within LATER_S.
+Invariants: nobody hears of a change before it is on disk, but of what a running command puts out
+after its first words: that is there within LATER_S; the event loop never waits for the disk.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from host.commands import Command
 from host.store.protocol import StoreUnavailable
-from host.store.rows.database import Database, Done, Rule
-from host.store.rows.tables import Tables
+from host.store.rows.alive import Alive
+from host.store.rows.database import Database
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -25,24 +24,23 @@ ENOUGH_FOR_A_BATCH = 256
 
 
 class Writer:
-    """`heard(done)` is called with what was done before anybody gets a result of it."""
+    """Carries out rules on what lives, and has the database keep what they did."""
 
-    def __init__(self, database: Database, heard: Callable[[Done], None]) -> None:
+    def __init__(self, alive: Alive, database: Database) -> None:
+        self._alive = alive
         self._database = database
-        self._heard = heard
         self._thread = ThreadPoolExecutor(1, "store")
-        self._batch: list[tuple[Rule, asyncio.Future[Any]]] = []
+        self._batch: list[tuple[Callable[[Alive], Any], asyncio.Future[Any]]] = []
         self._wanted = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
         self._fault = ""
 
-    async def open(self) -> list[Command]:
-        """The commands that live. Raises StoreUnavailable."""
-        live = await self.in_thread(self._database.open)
+    async def open(self) -> None:
+        """Raises StoreUnavailable."""
+        self._alive.load(await self.in_thread(self._database.open))
         self._task = asyncio.create_task(self._write())
-        return live
 
     async def close(self) -> None:
         """Write what there is, then let go of the database; whatever comes later is refused."""
@@ -55,12 +53,12 @@ class Writer:
             self._wanted.set()
             await self._task
             try:
-                await self.in_thread(self._database.close)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
             except StoreUnavailable as error:
                 _log.error("%s", error)
         self._thread.shutdown(wait=False)
 
-    def do(self, rule: Callable[[Tables], _T]) -> asyncio.Future[_T]:
+    def do(self, rule: Callable[[Alive], _T]) -> asyncio.Future[_T]:
         """Carry out a rule; the future has its result, or raises what it raised."""
         future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         if self._is_closed or self._task is None:
@@ -71,7 +69,9 @@ class Writer:
         return future
 
     async def in_thread(self, job: Callable[[], _T]) -> _T:
-        """Where the database lives."""
+        """Where the database lives. Raises StoreUnavailable."""
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     async def _write(self) -> None:
@@ -80,8 +80,10 @@ class Writer:
             await self._gather()
             self._wanted.clear()
             batch, self._batch = self._batch, []
-            if batch:
-                await self._carry_out(batch)
+            results = [self._result(rule) for rule, _ in batch]
+            refusal = await self._keep()
+            for (_, future), result in zip(batch, results, strict=True):
+                _settle(future, refusal or result)
 
     async def _gather(self) -> None:
         """Let a batch grow for as long as each turn of the event loop brings more: a transaction of
@@ -91,38 +93,45 @@ class Writer:
             before = len(self._batch)
             await asyncio.sleep(0)
 
-    async def _carry_out(self, batch: list[tuple[Rule, asyncio.Future[Any]]]) -> None:
-        rules = [rule for rule, _ in batch]
+    def _result(self, rule: Callable[[Alive], Any]) -> Any:
         try:
-            done = await self.in_thread(lambda: self._database.run(rules))
+            return rule(self._alive)
+        except Exception as refusal:  # raised before it changed anything
+            return refusal
+
+    async def _keep(self) -> StoreUnavailable | None:
+        """Have it written; why it could not be."""
+        try:
+            if (work := self._alive.work()) is not None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._thread, self._database.write, work)
         except Exception as error:
-            self._failed(error)
-            refusal = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
-            results: list[Any] = [refusal] * len(batch)
-        else:
-            self._went_well()
-            self._heard(done)
-            results = done.results
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
-        if self._database.has_uncommitted and self._timer is None and not self._is_closed:
-            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._commit_later)
-
-    def _commit_later(self) -> None:
-        self._timer = None
-        self.do(Tables.hold)
-
-    def _failed(self, error: Exception) -> None:
-        if not self._fault:
-            self._fault = str(error)
-            is_expected = isinstance(error, StoreUnavailable)
-            trace = None if is_expected else error
-            _log.error("%s; nothing is accepted until it can be written to", error, exc_info=trace)
-
-    def _went_well(self) -> None:
-        if self._fault and not self._database.has_uncommitted:
+            self._alive.undo()
+            self.note_fault(error)
+            self._save_later()
+            return StoreUnavailable(str(error))
+        if self._fault and work is not None:
             _log.warning("the store can be written to again")
             self._fault = ""
+        self._alive.confirm()
+        self._save_later()
+        return None
+
+    def note_fault(self, error: Exception) -> None:
+        """It is said once, until it is over."""
+        if not self._fault:
+            is_expected = isinstance(error, StoreUnavailable)
+            text = "%s; nothing is accepted until it can be written to"
+            _log.error(text, error, exc_info=None if is_expected else error)
+        self._fault = str(error)
+
+    def _save_later(self) -> None:
+        if self._alive.unsaved and self._timer is None and not self._is_closed:
+            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._save)
+
+    def _save(self) -> None:
+        self._timer = None
+        self.do(Alive.must_save)
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
