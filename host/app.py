@@ -47,6 +47,7 @@ from host.work.intake import Intake
 from host.work.leases import LeaseTerms
 from host.work.sweeper import Sweeper
 
+STORE_PAUSE_S = 1.0  # before a store that could not be written to is tried again
 SHUTDOWN_S = 0.2  # for requests that are still being answered when the host stops
 
 _LEFT_ALONE = {ModuleStatus.CRASHED, ModuleStatus.FAILED_START, ModuleStatus.STOPPED}
@@ -127,7 +128,18 @@ class Host:
             return
         workers = [one for one in await self.store.workers() if is_launched_here(one)]
         queues = {module.queue for module in self._settings.modules}
-        await self.dispatcher.endings.host_restarted(workers, queues)
+        try:
+            await self.dispatcher.endings.host_restarted(workers, queues)
+        except StoreUnavailable as error:  # a full disk: it is no reason not to start
+            self.log.add(f"what the last run has left is not ended yet: {error}", category="host")
+            self._spawn(self._end_last_run(workers))
+
+    async def _end_last_run(self, workers: list[str]) -> None:
+        """As soon as the store can be written to."""
+        while True:
+            await asyncio.sleep(STORE_PAUSE_S)
+            with suppress(StoreUnavailable):
+                return await self.dispatcher.endings.host_restarted(workers, ())
 
     async def stop(self) -> None:
         """Stop the modules, end every waiting request, close the store."""

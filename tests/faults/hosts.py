@@ -24,6 +24,7 @@ REPO = Path(__file__).resolve().parents[2]
 MODULE = "minimal_long_process"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))  # what is left to chance is the same for the same
 PATIENT_HOST = (str(Path(__file__).with_name("patient_host.py")),)
+JUMPING_HOST = (str(Path(__file__).with_name("jumping_host.py")),)
 USUAL_HOST = ("-m", "host", "serve")
 UP_WITHIN_S = 60.0
 GONE_WITHIN_S = 10.0
@@ -36,14 +37,18 @@ def write_root(
     launches: bool = True,
     instances: int = 1,
     slots: int = 16,
+    limits: dict[str, Any] | None = None,
 ) -> None:
-    """A deployment of its own with the example module in it, which its host launches or not."""
+    """A deployment of its own with the example module in it, which its host launches or not.
+
+    `limits` are more of the module's LaunchSettings."""
     shutil.copytree(REPO / "examples" / MODULE, root / "modules" / MODULE)
     launch = {
         "AutoStart": launches,
         "Instances": instances,
         "Parallelism": slots,
         "MaxQueueLength": 100_000,
+        **(limits or {}),
     }
     settings: dict[str, Any] = {
         "Server": {"Port": free_port(), "DataDir": "data", "Store": store},
@@ -104,6 +109,11 @@ class HostProcess:
     def stop(self) -> None:
         """As an operator would."""
         self._end(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Tell the process something."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

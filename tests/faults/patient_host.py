@@ -28,8 +28,12 @@ async def serve(root: Path) -> None:
     await serve_until(host, stop)
 
 
-if __name__ == "__main__":
+def main() -> None:
     logging.basicConfig(level=logging.INFO)
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", type=Path, required=True)
     asyncio.run(serve(parser.parse_args().root))
+
+
+if __name__ == "__main__":
+    main()
