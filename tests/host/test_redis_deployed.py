@@ -28,12 +28,13 @@ class Deployed:
         self.server = server
         self._place = f"127.0.0.1:{tls_port}/0?ssl_ca_certs={certificate}"
 
-    def url(self, user: str = "llamachat:change-this-password@") -> str:
-        return f"rediss://{user}{self._place}"
+    @property
+    def url(self) -> str:
+        """As the file's own user."""
+        return f"rediss://llamachat:change-this-password@{self._place}"
 
     async def ask(self, *command: str) -> Any:
-        """As the file's own user."""
-        line = await RedisLink(self.url()).new_line()
+        line = await RedisLink(self.url).new_line()
         try:
             return await line.ask(*command)
         finally:
@@ -52,7 +53,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deploye
 
 
 async def test_a_restart_keeps_every_command(deployed: Deployed) -> None:
-    store = RedisStore(RedisConnections(deployed.url()))
+    store = RedisStore(RedisConnections(deployed.url))
     await store.open()
     for key in ("one", "two"):
         command_id, attempt = await claimed(store, key=key)
@@ -76,7 +77,7 @@ async def test_a_restart_keeps_every_command(deployed: Deployed) -> None:
 @pytest.mark.parametrize("user", ["", ":@", "default:@", ":guess@", "default:guess@"])
 async def test_nobody_gets_in_as_default(deployed: Deployed, user: str) -> None:
     with pytest.raises(StoreUnavailable, match="does not let this host in"):
-        await RedisStore(RedisConnections(deployed.url(user))).open()
+        await RedisStore(RedisConnections(deployed.server.url.replace("//", f"//{user}"))).open()
 
 
 async def test_its_user_sees_nothing_of_others(deployed: Deployed) -> None:

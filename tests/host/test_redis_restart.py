@@ -16,7 +16,7 @@ from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, Command, CommandError, Outcome, State
 from host.store.protocol import StoreUnavailable
-from host.store.redis import RedisConnections, RedisStore
+from host.store.redis import RedisConnections, RedisStore, line
 from host.store.redis.scripts import script
 
 T = TypeVar("T")
@@ -168,11 +168,11 @@ async def test_leases_begin_anew_when_nobody_could_renew(server: RedisServer) ->
 
 async def forget_sweeps(store: RedisStore) -> None:
     """As if no host had asked who has lapsed for a minute."""
-    line = await store._connections.link.new_line()
+    other = await store._connections.link.new_line()
     key = f"{store._connections.link.prefix}swept"
-    asked = float(await line.ask("GET", key))
-    await line.ask("SET", key, asked - 60)
-    await line.close()
+    asked = float(await other.ask("GET", key))
+    await other.ask("SET", key, asked - 60)
+    await other.close()
 
 
 async def test_a_host_that_connects_again_lengthens_no_lease(server: RedisServer) -> None:
@@ -237,6 +237,24 @@ async def test_a_frozen_redis_is_noticed(server: RedisServer, store: RedisStore)
     with pytest.raises(StoreUnavailable, match="no answer within"):
         await store.read(made.id)
     server.go_on()
+    found = await until_done(partial(store.read, made.id))
+    assert found is not None and found.id == made.id
+
+
+async def test_a_frozen_redis_is_noticed_while_others_go_on_asking(
+    server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "SILENCE_S", 0.3)
+    made = await store.create(new())
+    server.pause()
+    first = asyncio.create_task(store.read(made.id))
+    others = []
+    while not first.done():
+        others.append(asyncio.create_task(store.position(made.id)))
+        await asyncio.wait((first,), timeout=0.02)
+    assert isinstance(first.exception(), StoreUnavailable)
+    server.go_on()
+    await asyncio.gather(*others, return_exceptions=True)
     found = await until_done(partial(store.read, made.id))
     assert found is not None and found.id == made.id
 

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from host.store.redis.errors import LineLost
 
 SILENCE_S = 5.0  # an answer that takes longer than this will not come any more
+GOODBYE_S = 1.0
 AT_ONCE_BYTES = 2**18  # so much must have gone out within that time
 
 Argument: TypeAlias = str | bytes | int | float
@@ -67,7 +68,8 @@ class Line:
                 for start in range(0, len(data), AT_ONCE_BYTES):
                     part = data[start : start + AT_ONCE_BYTES]
                     await self._connection.send_packed_command(part, check_health=False)
-                    self._moved_at = self._loop.time()
+                    if len(data) > AT_ONCE_BYTES:  # a dead line too takes less than that
+                        self._moved_at = self._loop.time()
         except (RedisError, OSError) as error:
             self._lose(error)
 
@@ -110,12 +112,15 @@ class Line:
 
     async def close(self) -> None:
         """Hang up; what is still unanswered is lost."""
+        was_lost = self.lost.is_set()
         self._lose(LineLost("this host hung up"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
+        with suppress(
+            RedisError, OSError, asyncio.TimeoutError
+        ):  # TLS says goodbye to who is there
+            await asyncio.wait_for(self._connection.disconnect(nowait=was_lost), GOODBYE_S)
 
 
 def packed(command: tuple[Argument, ...]) -> bytes:
