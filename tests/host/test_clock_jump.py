@@ -50,16 +50,16 @@ async def test_estimates_stay(
     await puppet.tell_status(state="ready", slots=1)
     ended = await client.tell()
     work = await puppet.take()
-    await client.status(ended, wait=0.5)  # half a second is the mean
+    await client.status(ended, wait=1.0)  # a second is the mean
     await puppet.finish(work, 0, "done")
     await client.tell("runs")
     await puppet.take()
     jump(monkeypatch, by_s)
     waiting = await client.tell("waits")
     estimate_ms = (await client.status(waiting))["estimatedStartMs"]
-    assert 250 <= estimate_ms <= 1500, estimate_ms
+    assert 250 <= estimate_ms <= 3000, estimate_ms
     _, stats = await client.call("GET", "/v1/stats")
-    assert 0 < stats["queues"][0]["expectedWaitMs"] <= 3000
+    assert 0 < stats["queues"][0]["expectedWaitMs"] <= 6000
 
 
 @BOTH_WAYS

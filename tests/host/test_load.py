@@ -170,7 +170,7 @@ async def test_on_an_idle_host_a_command_is_told_that_it_starts_now(client: Call
     await puppet.tell_status(state="ready", slots=1)
     first = await client.tell()
     work = await puppet.take()
-    await client.status(first, wait=0.3)  # so long it runs
+    await client.status(first, wait=0.6)  # so long it runs
     await puppet.finish(work, 0, "done")
     await client.call("GET", "/v1/stats")  # the load is known from now on
     await client.status(first, wait=0.1)

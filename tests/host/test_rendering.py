@@ -105,4 +105,4 @@ async def test_thirty_bad_texts_hold_nobody_up(host: Host, session: aiohttp.Clie
     for status, retry_after, body in answers:
         if status == 503:
             assert (retry_after, body["retryAfterMs"], body["success"]) == ("1", 1000, False)
-    assert sorted(pings_s)[len(pings_s) // 2] < 0.05
+    assert sorted(pings_s)[len(pings_s) // 2] < 0.1
