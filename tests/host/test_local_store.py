@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import sys
 import time
@@ -142,6 +143,33 @@ async def test_text_is_on_disk_within_a_second(store: LocalStore, tmp_path: Path
     began = time.monotonic()
     await until(is_written)
     assert time.monotonic() - began < 1.5
+
+
+async def test_text_outlives_one_crash_after_another(store: LocalStore, tmp_path: Path) -> None:
+    """What the tables do not have yet is in the journal, and is there once."""
+    command_id, attempt = await claimed(store)
+    await store.append(command_id, attempt, 0, "thought ", {}, "reasoning")
+    for number in range(3):
+        assert await store.append(command_id, attempt, 2 * number, f"{number} ", {"n": number})
+        await store.cancel(command_id, "time_limit")
+
+        async def is_on_disk(store: LocalStore = store) -> bool:
+            return not store._alive.unsaved
+
+        await until(is_on_disk)
+        shutil.copytree(tmp_path / "data" / "commands", tmp_path / f"{number}" / "commands")
+        await store.close()
+        store = LocalStore(tmp_path / f"{number}")  # as the crash left it
+        await store.open()
+        found = await store.read(command_id)
+        assert found is not None and found.text == "0 1 2 "[: 2 * number + 2]
+        assert found.output.texts["reasoning"] == "thought "
+        assert (found.fields, found.stop_wish) == ({"n": number}, "time_limit")
+        shutil.rmtree(tmp_path / "data")
+        shutil.copytree(tmp_path / f"{number}", tmp_path / "data")
+        await store.close()
+        store = await opened(tmp_path)
+    await store.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc what was written")

@@ -21,8 +21,8 @@ from host.store.worker_leases import WorkerLeases
 from host.wakeups import Wakeups
 from host.wire import Payload
 
-_ENDED_KEPT = 256  # older ones are read from the tables
-_ENDED_CHARS = 2**20  # a longer reply is read anew
+_ENDED_KEPT = 1024  # older ones are read from the tables
+ENDED_CHARS = 2**18  # a longer reply is read anew
 _ENDS_REMEMBERED = 32
 _RUN_WEIGHT = 0.1  # of the newest run in the mean, once there have been that many
 
@@ -182,7 +182,8 @@ class Alive:
             self._wake_claimer(command)
             if command is None or not is_short(command):
                 self.unwritten.pop(command_id, None)
-            if command is None and self._ended[command_id].output.length > _ENDED_CHARS:
+            ended = self._ended.get(command_id)
+            if ended and ended.output.length > ENDED_CHARS and not is_short(ended):
                 del self._ended[command_id]
 
     def undo(self) -> None:

@@ -11,11 +11,12 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from host.channels import Output, Piece
-from host.commands import Command
+from host.commands import Command, State
 from host.store.protocol import StoreUnavailable
 from host.store.rows.alive import Alive, Found, Totals, Work
 from host.store.rows.files import StoreFiles, is_damage, is_full
@@ -35,6 +36,7 @@ from host.wire import Payload
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 Durability = Literal["process", "power"]
 
@@ -50,6 +52,18 @@ class _Removed(OSError):
     """SQLite would go on with a file that nobody can find."""
 
 
+def _guarded(
+    job: Callable[Concatenate[Database, _P], _T],
+) -> Callable[Concatenate[Database, _P], _T]:
+    """What can be mended is mended, and tried again. Raises StoreUnavailable."""
+
+    @wraps(job)
+    def tried(self: Database, /, *values: _P.args, **named: _P.kwargs) -> _T:
+        return self._try(lambda: job(self, *values, **named))
+
+    return tried
+
+
 class Database:
     """`folder` None: in memory. `alive` has what is to be written again to one begun anew."""
 
@@ -58,6 +72,7 @@ class Database:
         self._durability = durability
         self._alive = alive
         self._db: sqlite3.Connection
+        self._is_open = False
         self._journal: Journal | None = None
         self._in_tables: dict[int, int] = {}  # how much of the output of those that live
         self.is_full = False
@@ -67,19 +82,9 @@ class Database:
 
         A damaged one is set aside; a full disk is no reason not to read what there is.
         """
+        found = self._find()
         try:
-            try:
-                self._open()
-                found = self._found()
-            except sqlite3.Error as error:
-                if self._files is None or not is_damage(error):
-                    raise
-                self._begin_anew(error)
-                found = self._found()
-        except _FAULTS as error:
-            raise self._unavailable("open", error) from error
-        try:
-            self._try(lambda: self._save(found.commands))
+            self._put_away(found.commands)
         except StoreUnavailable as error:
             _log.error("%s: what there is can be read", error)
         self.restore_reserve()
@@ -88,7 +93,7 @@ class Database:
     def close(self) -> None:
         """Put everything into the tables, and let go of the files. Raises StoreUnavailable."""
         try:
-            self._try(lambda: self._save(self._alive.kept()))
+            self._put_away(self._alive.kept())
         finally:
             self._db.close()
 
@@ -97,37 +102,13 @@ class Database:
         if self._files is not None:
             self.is_full = not self._files.restore_reserve()
 
-    # -- what the store asks for; all raises StoreUnavailable ---------------------------------
-
-    def write(self, work: Work) -> None:
-        """When this returns it is on disk; when it raises, nothing of it counts."""
-        self._try(lambda: self._write(work))
-
-    def read(self, column: str, value: str) -> Command | None:
-        """The command with that id or key; one that cannot be read is as if it were not there."""
-        try:
-            return self._try(lambda: self._read(column, value))
-        except BrokenRecord as error:
-            _log.error("the record of command %s cannot be read: %s", value, error)
-            return None
-
-    def input(self, command: Command) -> Payload:
-        """What it was asked, with its files. Raises BrokenRecord."""
-        return self._try(lambda: self._input(command.number))
-
-    def remove(self, command: Command) -> None:
-        """Forget it for good."""
-        self._try(lambda: self._scrub(self._remove("number = ?", command.number)))
-
-    def tidy(self, ended_before: float, max_bytes: float) -> list[str]:
-        """Forget what was kept long enough, and the oldest while there are too many bytes: the ids
-        of a part of them."""
-        return self._try(lambda: self._scrub(self._tidy(ended_before, max_bytes)))
-
     def _try(self, job: Callable[[], _T]) -> _T:
+        fault: Exception | None = None
         for _ in range(_TRIES):
             try:
-                if self._files is not None and not self._files.database.exists():
+                if fault is not None and not self._mended(fault):
+                    break
+                if self._files is not None and self._is_open and not self._files.database.exists():
                     raise _Removed("it was removed")
                 found = job()
                 if self.is_full:
@@ -136,26 +117,26 @@ class Database:
             except _FAULTS as error:
                 self._in_tables.clear()
                 fault = error
-                if not self._mended(error):
-                    break
-        raise self._unavailable("write to", fault) from fault
+        place = "in memory" if self._files is None else f"in {self._files.folder}"
+        raise StoreUnavailable(f"cannot write to the store {place}: {fault}") from fault
 
     def _mended(self, error: Exception) -> bool:
         """Whether it is worth another try."""
-        try:
-            if self._files is not None and is_full(error):
-                self.is_full = True
-                return self._files.release_reserve()
-            if self._files is not None and (isinstance(error, _Removed) or is_damage(error)):
-                self._begin_anew(error)
-                return True
-        except _FAULTS as another:
-            _log.error("the store cannot be mended: %s", another)
+        if self._files is None:
+            return False
+        if is_full(error):
+            self.is_full = True
+            return self._files.release_reserve()
+        if isinstance(error, _Removed) or is_damage(error):
+            self._begin_anew(error)
+            return True
         return False
 
-    # -- rows ---------------------------------------------------------------------------------
+    # -- what the store asks for --------------------------------------------------------------
 
-    def _write(self, work: Work) -> None:
+    @_guarded
+    def write(self, work: Work) -> None:
+        """When this returns it is on disk; when it raises, nothing of it counts."""
         if self._journal is not None and work.news:
             self._journal.add(work.news)
         if work.commands:
@@ -165,8 +146,51 @@ class Database:
                 self._put_output(ended)
                 numbers = [(one.number,) for one in ended]
                 db.executemany("DELETE FROM files WHERE command = ?", numbers)
+        if self._journal is not None:
+            self._journal.forget(work.commands)
         if self._journal is not None and self._journal.size > ENOUGH_BYTES:
             self._save(self._alive.kept())
+
+    @_guarded
+    def read(self, column: str, value: str) -> Command | None:
+        """The command with that id or key; one that cannot be read is as if it were not there."""
+        sql = f"SELECT * FROM commands WHERE {column} = ?"  # noqa: S608
+        row = self._db.execute(sql, (stored(value),)).fetchone()
+        try:
+            return self._with_output(command_of(row)) if row else None
+        except BrokenRecord as error:
+            _log.error("the record of command %s cannot be read: %s", value, error)
+            return None
+
+    @_guarded
+    def input(self, command: Command) -> Payload:
+        """What it was asked, with its files. Raises BrokenRecord."""
+        return self._input(command.number)
+
+    @_guarded
+    def remove(self, command: Command) -> None:
+        """Forget it for good."""
+        self._scrub(self._remove("number = ?", command.number))
+
+    @_guarded
+    def tidy(self, ended_before: float, max_bytes: float) -> list[str]:
+        """Forget what was kept long enough, and the oldest while there are too many bytes: the ids
+        of a part of them."""
+        removed = self._remove(f"finished_at < ? LIMIT {_AT_ONCE}", ended_before)
+        target = max_bytes
+        while self._bytes() > target and len(removed) < _AT_ONCE:
+            target = _TRIMMED_TO * max_bytes
+            oldest = self._remove("finished_at IS NOT NULL ORDER BY finished_at LIMIT 10")
+            if not oldest:
+                break
+            removed += oldest
+        return self._scrub(removed)
+
+    @_guarded
+    def _put_away(self, living: list[Command]) -> None:
+        self._save(living)
+
+    # -- rows ---------------------------------------------------------------------------------
 
     def _write_rows(self, work: Work) -> None:
         db = self._db
@@ -198,16 +222,12 @@ class Database:
 
     def _save(self, living: list[Command]) -> None:
         """Put what the journal has into the tables."""
+        running = [one for one in living if one.state is State.RUNNING]
         with self._db:
-            self._write_rows(Work(living, [], {}, []))
-            self._put_output(living)
+            self._write_rows(Work(running, [], {}, []))
+            self._put_output(running)
         if self._journal is not None:
             self._journal.clear()
-
-    def _read(self, column: str, value: str) -> Command | None:
-        sql = f"SELECT * FROM commands WHERE {column} = ?"  # noqa: S608
-        row = self._db.execute(sql, (stored(value),)).fetchone()
-        return self._with_output(command_of(row)) if row else None
 
     def _with_output(self, command: Command) -> Command:
         sql = "SELECT channel, text FROM pieces WHERE command = ? ORDER BY sequence"
@@ -242,17 +262,6 @@ class Database:
             db.executemany(sql, [(number,) for number, _ in rows])
         return [command_id for _, command_id in rows]
 
-    def _tidy(self, ended_before: float, max_bytes: float) -> list[str]:
-        removed = self._remove(f"finished_at < ? LIMIT {_AT_ONCE}", ended_before)
-        target = max_bytes
-        while self._bytes() > target and len(removed) < _AT_ONCE:
-            target = _TRIMMED_TO * max_bytes
-            oldest = self._remove("finished_at IS NOT NULL ORDER BY finished_at LIMIT 10")
-            if not oldest:
-                break
-            removed += oldest
-        return removed
-
     def _bytes(self) -> int:
         pages, free, size = (
             self._db.execute(f"PRAGMA {one}").fetchone()[0]
@@ -285,6 +294,7 @@ class Database:
             self._db = db
             if files is not None:
                 self._take_over(files)
+            self._is_open = True
         except BaseException:
             db.close()
             raise
@@ -316,13 +326,15 @@ class Database:
         """Set the database aside, and write what can be read of it, and all that lives, into a new
         one."""
         assert self._files is not None  # noqa: S101  one in memory is never damaged
-        old = getattr(self, "_db", None)
+        old = self._db if self._is_open else None
         self._files.set_aside(reason)
         self._open()
-        if old is not None and old is not self._db:
+        if old is not None:
             for table in TABLES:
                 self._copy(old, table)
             old.close()
+            with self._db:
+                self._write_rows(Work(self._alive.kept(), [], {}, []))
             self._save(self._alive.kept())
 
     def _copy(self, old: sqlite3.Connection, table: str) -> None:
@@ -332,7 +344,10 @@ class Database:
                 marks = ", ".join("?" * len(row))
                 db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", tuple(row))  # noqa: S608
 
-    def _found(self) -> Found:
+    @_guarded
+    def _find(self) -> Found:
+        if not self._is_open:
+            self._open()
         rows = self._db.execute("SELECT * FROM commands WHERE finished_at IS NULL ORDER BY number")
         living: dict[int, Command] = {}
         for row in rows.fetchall():
@@ -352,7 +367,3 @@ class Database:
         }
         (last,) = self._db.execute("SELECT max(number) FROM commands").fetchone()
         return Found(list(living.values()), totals, last or 0)
-
-    def _unavailable(self, verb: str, error: BaseException) -> StoreUnavailable:
-        place = "in memory" if self._files is None else f"in {self._files.folder}"
-        return StoreUnavailable(f"cannot {verb} the store {place}: {error}")

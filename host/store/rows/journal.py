@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from host.channels import Output, Piece
 from host.commands import Command
 from host.store.rows.records import as_json
 
@@ -50,8 +51,17 @@ class Journal:
         finally:
             os.close(file)
         self.size += len(data)
+        self._note(commands)
+
+    def _note(self, commands: Iterable[Command]) -> None:
         for one in commands:
             self._noted[one.number] = _Noted(one.attempt, one.output.length, one.fields)
+
+    def forget(self, commands: Iterable[Command]) -> None:
+        """Of those that have ended nothing more will come."""
+        for one in commands:
+            if one.state.is_terminal:
+                self._noted.pop(one.number, None)
 
     def _line(self, command: Command) -> str:
         noted = self._noted.get(command.number, _Noted())
@@ -71,11 +81,12 @@ class Journal:
                 command = commands.get(number)
                 if command is None or command.attempt != attempt:
                     continue
-                if at == command.output.length:
-                    for piece in pieces:
+                command.stop_wish, command.fields = wish, fields or command.fields
+                if at <= command.output.length:  # a part of it may be in the tables
+                    new = Output.of(Piece(*one) for one in pieces)
+                    for piece in new.since(command.output.length - at):
                         command.output = command.output.grown(*piece)
-                command.stop_wish = wish
-                command.fields = fields or command.fields
+        self._note(commands.values())
 
     def clear(self) -> None:
         """Its lines are in the tables now."""

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from host.store.protocol import (
     StoreUnavailable,
 )
 from host.store.rows import rules
-from host.store.rows.alive import Alive, is_short, short_only
+from host.store.rows.alive import ENDED_CHARS, Alive, is_short, short_only
 from host.store.rows.database import Database, Durability
 from host.store.rows.records import BrokenRecord
 from host.store.rows.writer import Writer
@@ -208,10 +209,8 @@ class RowStore:
         return await self._do(rules.requeue, command_id, attempt, error)
 
     async def adopt(self, command_id: str) -> None:
-        try:
+        with suppress(StaleAttempt):  # it has ended
             await self._do(rules.adopt, command_id)
-        except StaleAttempt:
-            pass  # it has ended
 
     async def cancel(self, command_id: str, wish: str = "cancelled") -> CancelAnswer:
         try:
@@ -240,7 +239,7 @@ class RowStore:
             return known
         job = partial(self._database.read, "id", command_id)
         found = await self._writer.in_thread(job)
-        if found is not None and found.state.is_terminal:
+        if found is not None and found.output.length <= ENDED_CHARS:
             self._alive.remember(found)
         return found
 

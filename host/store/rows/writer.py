@@ -53,7 +53,7 @@ class Writer:
             self._wanted.set()
             await self._task
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
+                await self._run(self._database.close)
             except StoreUnavailable as error:
                 _log.error("%s", error)
         self._thread.shutdown(wait=False)
@@ -72,7 +72,10 @@ class Writer:
         """Where the database lives. Raises StoreUnavailable."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        return await self._run(job)
+
+    def _run(self, job: Callable[..., _T], *values: Any) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, job, *values)
 
     async def _write(self) -> None:
         while not self._is_closed or self._batch:
@@ -103,8 +106,7 @@ class Writer:
         """Have it written; why it could not be."""
         try:
             if (work := self._alive.work()) is not None:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._thread, self._database.write, work)
+                await self._run(self._database.write, work)
         except Exception as error:
             self._alive.undo()
             self.note_fault(error)
