@@ -37,8 +37,10 @@ from host.web.guard import guard
 from host.web.identity import Access, Clients
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
+from host.web.origins import Origins
 from host.web.restarts import add_restart_routes
 from host.web.routes import RouteTable
+from host.web.server_log import server_log
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -90,6 +92,7 @@ class Host:
             self.store, self.registry, self.dispatcher, self._abandoned, self.log
         )
         self._is_stopping = False
+        self._is_supervising = False
         self.supervisor: Supervisor
         self._overview: ModuleOverview
         self._runner: web.AppRunner | None = None
@@ -113,7 +116,11 @@ class Host:
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
         self._supervise()
         self._runner = web.AppRunner(
-            self._web_app(), handler_cancellation=True, shutdown_timeout=SHUTDOWN_S, access_log=None
+            self._web_app(),
+            handler_cancellation=True,
+            shutdown_timeout=SHUTDOWN_S,
+            access_log=None,
+            logger=server_log(),
         )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
@@ -142,11 +149,13 @@ class Host:
                 return await self.dispatcher.endings.host_restarted(workers, ())
 
     async def stop(self) -> None:
-        """Stop the modules, end every waiting request, close the store."""
+        """Stop the modules, end every waiting request, close the store. After a start that failed:
+        let go of what had been taken hold of."""
         self._is_stopping = True
         self.dispatcher.claims.close()
-        await self._give_back()
-        await self.supervisor.stop_all()
+        if self._is_supervising:
+            await self._give_back()
+            await self.supervisor.stop_all()
         await self.draining.close()
         await self.dispatcher.close()
         for task in self._tasks:
@@ -199,16 +208,20 @@ class Host:
             base_env=self._base_env,
         )
         self._overview = ModuleOverview(settings, self.supervisor, self.registry)
+        self._is_supervising = True
         for broken in settings.broken:
             self.log.add(f"wrong settings: {broken.reason}", level="error", category=broken.id)
         for warning in settings.warnings:
             self.log.add(warning, level="warning", category="host")
 
     def _web_app(self) -> web.Application:
+        origins = Origins(self.server.allowed_origins)
+        check = guard(self.server.allowed_hosts, origins)
         app = web.Application(
-            middlewares=[answering(guard(self.server.allowed_hosts))],
+            middlewares=[answering(check), origins.middleware()],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
+        app.on_response_prepare.append(origins.marker())
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)
         access = Access(self.server.module_token)

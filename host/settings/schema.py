@@ -48,6 +48,21 @@ def _network(value: str) -> str:
     return value
 
 
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_USUAL_PORTS = {("http", ":80"), ("https", ":443")}
+
+
+def _origin(value: str) -> str:
+    """As browsers spell it: lower case, no slash at the end, no port where it is the usual one."""
+    found = _ORIGIN.fullmatch(value.lower())
+    if found is None:
+        raise PydanticCustomError(
+            "origin", "expected an origin, such as http://localhost:5173 (no path, no *, not null)"
+        )
+    scheme, host, port = found[1], found[2], found[3] or ""
+    return f"{scheme}://{host}" + ("" if (scheme, port) in _USUAL_PORTS else port)
+
+
 def store_name(value: str) -> str:
     """What names a store. Raises PydanticCustomError, a ValueError."""
     if value in ("local", "memory") or value.startswith(("redis://", "rediss://", "unix://")):
@@ -77,6 +92,7 @@ Whole = Annotated[int, BeforeValidator(_not_bool)]
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Network = Annotated[str, AfterValidator(_network)]  # an address, or a range such as 10.0.0.0/8
+Origin = Annotated[str, AfterValidator(_origin)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 StoreName = Annotated[str, AfterValidator(store_name)]
 Environment = Annotated[
@@ -127,6 +143,7 @@ class ServerSettings(_Section):
         default=16, alias="MaxBodyMB"
     )
     allowed_hosts: list[Text] = []
+    allowed_origins: list[Origin] = []  # whose pages may ask, and read the answers
     trusted_proxies: list[Network] = []  # whose X-Forwarded-For is believed
     module_token: Text | None = Field(default=None, repr=False)  # what modules elsewhere show
     module_folders: list[Text] = []

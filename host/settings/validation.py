@@ -34,6 +34,7 @@ _EXPECTED = {
     "instances": '1 or more, "per-gpu", or a list of objects with variables, one for each instance',
     "store": '"local", "memory", or an address such as redis://localhost:6379/0',
     "pattern": "a regular expression ({why})",
+    "origin": "an origin, such as http://localhost:5173 (no path, no *, not null)",
     "network": "an IP address, or a range such as 10.0.0.0/8",
 }
 

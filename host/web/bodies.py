@@ -7,7 +7,9 @@ parameters join the values.
 from __future__ import annotations
 
 import base64
+import binascii
 import json
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -131,7 +133,25 @@ async def _read_part(part: BodyPartReader, limit: int, request: web.Request) -> 
         raw += chunk
         if len(raw) > limit:
             raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(raw))
-    return bytes(part.decode(raw)) if "Content-Transfer-Encoding" in part.headers else bytes(raw)
+    return _transferred(part.headers.get("Content-Transfer-Encoding", "binary"), bytes(raw))
+
+
+_TRANSFER_ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "7bit": bytes,
+    "8bit": bytes,
+    "binary": bytes,
+    "base64": binascii.a2b_base64,
+    "quoted-printable": binascii.a2b_qp,
+}
+
+
+def _transferred(encoding: str, raw: bytes) -> bytes:
+    """What a part holds; binascii's error, a ValueError, where it is not what it says."""
+    decode = _TRANSFER_ENCODINGS.get(encoding.strip().lower())
+    if decode is None:
+        known = ", ".join(_TRANSFER_ENCODINGS)
+        raise bad_field("Content-Transfer-Encoding", f"one of {known}", repr(encoding[:80]))
+    return decode(raw)
 
 
 def _add_part(part: BodyPartReader, raw: bytes, payload: Payload) -> None:
@@ -191,7 +211,10 @@ def _copy_payload(body: dict[str, Any], payload: Payload) -> None:
         values = item["value"] if isinstance(item["value"], list) else [item["value"]]
         for value in values:
             add_value(payload, str(item["key"]), _as_text(value))
-    for number, file in enumerate(body.get("files") or []):
+    files = body.get("files") or []
+    if not isinstance(files, list):
+        raise bad_field("files", "a list of objects", f"a JSON {type(files).__name__}")
+    for number, file in enumerate(files):
         payload["files"].append(_copied_file(file, f"files[{number}]"))
 
 

@@ -14,11 +14,12 @@ from aiohttp import web
 from host.commands import CancelAnswer, Command, NewCommand, State, UnknownCommand
 from host.web.bodies import read_payload, read_values
 from host.web.errors import Handler, RequestRefused, bad_field
-from host.web.fields import seconds, whole_number
+from host.web.fields import name, seconds, whole_number
 from host.web.identity import Clients
 from host.web.inputs import check_inputs, unknown_fields
+from host.web.origins import refuse_hidden_page
 from host.web.replies import Seen, json_reply, start_body, status_body
-from host.web.routes import RouteTable
+from host.web.routes import RouteTable, wrong_method
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S
 from host.work.endings import Endings
 from host.work.follow import Follow, NoAnswer
@@ -56,8 +57,12 @@ class ClientApi:
 
     def add_routes(self, app: web.Application) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
-        app.router.add_route("*", f"/v1/{{module_id}}/{COMMAND_STATUS}", self.status)
-        app.router.add_route("*", f"/v1/{{module_id}}/{CANCEL_COMMAND}", self.cancel)
+        status, cancel = (
+            f"/v1/{{module_id}}/{COMMAND_STATUS}",
+            f"/v1/{{module_id}}/{CANCEL_COMMAND}",
+        )
+        app.router.add_route("*", status, _allowing(("GET", "POST"), self.status))
+        app.router.add_route("*", cancel, _allowing(("POST",), self.cancel))
         app.router.add_get("/v1/commands/{command_id}", self.read)
         app.router.add_delete("/v1/commands/{command_id}", self.delete)
         for path in self._routes.paths():
@@ -77,6 +82,7 @@ class ClientApi:
 
     async def _start(self, request: web.Request, path: str) -> web.StreamResponse:
         route, segments = self._routes.at(path, request.method)
+        refuse_hidden_page(request)
         payload = await read_payload(request, route.queue, route.command, segments)
         if route.is_long:
             check_inputs(route.inputs, payload)
@@ -88,7 +94,7 @@ class ClientApi:
                 payload=payload,
                 is_long=route.is_long,
                 client=self._clients.identify(request),
-                idempotency_key=request.headers.get("Idempotency-Key"),
+                idempotency_key=_idempotency_key(request),
                 max_queue_length=route.limits.max_length,
                 max_wait_s=route.limits.max_wait_s,
                 max_run_s=route.limits.max_run_s,
@@ -118,7 +124,7 @@ class ClientApi:
     async def read(self, request: web.Request) -> web.StreamResponse:
         """The status of a command, by its id alone."""
         values = await read_values(request)
-        command = await self._follow.find(request.match_info["command_id"])
+        command = await self._by_id(request)
         return await self._status(request, command, values)
 
     async def _status(
@@ -141,10 +147,13 @@ class ClientApi:
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Forget an ended command and its texts for good."""
-        command = await self._follow.find(request.match_info["command_id"])
+        command = await self._by_id(request)
         if not await self._endings.delete(command.id):
             raise RequestRefused(409, f"command {command.id} has not ended: cancel it first")
         return json_reply(request, {"success": True, "commandId": command.id})
+
+    async def _by_id(self, request: web.Request) -> Command:
+        return await self._follow.find(name("command id", request.match_info["command_id"]))
 
     async def _addressed(self, request: web.Request, values: Mapping[str, str]) -> Command:
         module_id = request.match_info["module_id"].lower()
@@ -153,10 +162,26 @@ class ClientApi:
         command_id = values.get("commandId")
         if not command_id:
             raise bad_field("commandId", "the id that the start returned", "nothing")
-        command = await self._follow.find(command_id)
+        command = await self._follow.find(name("commandId", command_id))
         if command.module_id.lower() != module_id:
             raise UnknownCommand(command_id)
         return command
+
+
+def _allowing(methods: tuple[str, ...], handler: Handler) -> Handler:
+    """The handler under these methods alone; 405 says which they are."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if request.method not in methods:
+            raise wrong_method(request.path, methods, request.method)
+        return await handler(request)
+
+    return checked
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    return None if key is None else name("Idempotency-Key", key)
 
 
 def _http_status(command: Command) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from host.commands import IllegalMove, StaleAttempt, UnknownCommand
@@ -21,7 +22,11 @@ from host.work.intake import HostCloses, NobodyServes, NotAccepted, TooManyWait
 _log = logging.getLogger(__name__)
 
 STORE_BACK_S = 2.0  # a store that restarts is there again after about this long
+_SHOWN_CHARS = 200
 SUCCESSOR_S = 5.0  # when to ask again a host that is about to end: its successor may be there
+
+MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
+"""What comes of bytes that are not what their headers, or JSON, say they are."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -67,6 +72,8 @@ def _status_of(error: Exception) -> int:
 def _refusal(error: Exception, request: web.Request) -> RequestRefused:
     if isinstance(error, RequestRefused):
         return error
+    if isinstance(error, MALFORMED):
+        return _malformed(error)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit_mb = request.client_max_size / 2**20
         return RequestRefused(
@@ -85,6 +92,13 @@ def _refusal(error: Exception, request: web.Request) -> RequestRefused:
         _log.error("%s %s failed", request.method, request.path, exc_info=error)
         return RequestRefused(500, f"the host failed: {type(error).__name__}: {error}")
     return RequestRefused(status, str(error))
+
+
+def _malformed(error: Exception) -> RequestRefused:
+    if isinstance(error, UnicodeEncodeError):
+        return bad_field("body", "whole Unicode characters", "half of a surrogate pair")
+    expected = "what its headers (Content-Encoding, Transfer-Encoding, boundary) say"
+    return bad_field("body", expected, " ".join(str(error).split())[:_SHOWN_CHARS])
 
 
 def _not_accepted(error: NotAccepted) -> RequestRefused:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from host.channels import Output
 from host.store.protocol import StoreUnavailable
-from host.web.fields import whole_number
+from host.web.fields import name, whole_number
 from host.web.news import DONE, Newsroom
 from host.work.follow import Follow
 
@@ -30,7 +30,7 @@ def add_event_routes(app: web.Application, follow: Follow) -> None:
     newsroom = Newsroom()
 
     async def events(request: web.Request) -> web.StreamResponse:
-        command = await follow.find(request.match_info["command_id"])
+        command = await follow.find(name("command id", request.match_info["command_id"]))
         if command.state.is_terminal and _last_id(request).endswith(DONE):
             return web.Response(status=204)
         sequence = _first_sequence(request, command.output)

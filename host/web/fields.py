@@ -1,4 +1,4 @@
-"""Numbers in queries, headers and forms: read, or refused by name."""
+"""Numbers, ids and names in paths, queries, headers and forms: read, or refused by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 from host.web.errors import bad_field
 
 _SHOWN_CHARS = 80
+MAX_NAME_CHARS = 200
 
 
 def whole_number(name: str, text: str | None) -> int | None:
@@ -27,3 +28,12 @@ def seconds(name: str, text: str | None, limit_s: float) -> float | None:
         if 0 <= (number := float(text)) <= limit_s:
             return number
     raise bad_field(name, f"seconds from 0 to {limit_s:g}", repr(text[:_SHOWN_CHARS]))
+
+
+def name(field: str, text: str) -> str:
+    """An id, or another short name that is looked up, kept or logged: printable, so without
+    control characters and halves of surrogate pairs. Raises RequestRefused."""
+    if len(text) <= MAX_NAME_CHARS and text.isprintable():
+        return text
+    got = f"{len(text)} characters" if len(text) > MAX_NAME_CHARS else ascii(text[:_SHOWN_CHARS])
+    raise bad_field(field, f"at most {MAX_NAME_CHARS} printable characters", got)

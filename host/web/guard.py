@@ -1,32 +1,31 @@
 """Who may ask: the host's own name in `Host`, and no page from elsewhere, on every path.
 
-A page on another site can make a browser send requests here. What gives it away is the `Origin`
-header, or `Sec-Fetch-Site` where no origin is sent (images, scripts); a name that was rebound to
-this address shows in `Host`. See https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
+A page on another site can make a browser send requests here: what gives it away is in
+host/web/origins.py. A name that was rebound to this address shows in `Host`.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from host.web.errors import RequestRefused
+from host.web.origins import Origins
 
-PAGE_PATHS = frozenset({"/", "/favicon.ico"})
+# Anything else, such as `127.0.0.1#.elsewhere`, is one host to one reader and another to the next.
+_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
 def host_name(authority: str) -> str:
     """The host part of `name:port` or `[::1]:port`, in lower case; empty when malformed."""
-    try:
-        return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    found = _AUTHORITY.fullmatch(authority.lower())
+    return (found[1] or found[2]).removesuffix(".") if found else ""
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
@@ -45,18 +44,7 @@ def _is_own_address(request: web.Request) -> bool:
     return address == _address(str(local[0]).split("%")[0])
 
 
-def _refuse_foreign_page(request: web.Request) -> None:
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise RequestRefused(403, f"Origin: expected this host's own pages, got {origin!r}")
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is None or site in {"none", "same-origin"}:
-        return
-    if request.path not in PAGE_PATHS:
-        raise RequestRefused(403, f"Sec-Fetch-Site: expected same-origin, got {site!r}")
-
-
-def guard(allowed_hosts: Iterable[str]) -> Callable[[web.Request], None]:
+def guard(allowed_hosts: Iterable[str], origins: Origins) -> Callable[[web.Request], None]:
     """The check of every request before any handler sees it. It raises RequestRefused."""
     names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in allowed_hosts)}
 
@@ -70,9 +58,9 @@ def guard(allowed_hosts: Iterable[str]) -> Callable[[web.Request], None]:
         if not is_own_name(request.host) and not _is_own_address(request):
             raise RequestRefused(
                 403,
-                f"Host: expected a name of this host, got {request.host!r}; "
+                f"Host: expected a name of this host, got {request.host[:200]!r}; "
                 "add it to Server.AllowedHosts in modulesettings.json if it is one",
             )
-        _refuse_foreign_page(request)
+        origins.check(request)
 
     return check

@@ -15,6 +15,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from host.web.errors import Handler, RequestRefused
+from host.web.origins import is_foreign
 
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 _BEARER = "bearer "
@@ -92,8 +93,9 @@ def bearer_key(request: web.Request) -> str | None:
 
 
 def is_local(request: web.Request) -> bool:
-    """Whether a process of this machine asks for itself: a proxy's requests are not local."""
-    if any(name in request.headers for name in _FORWARDED):
+    """Whether a process of this machine asks for itself: a proxy's requests are not local, nor are
+    those of another site's page that `Server.AllowedOrigins` lets in."""
+    if is_foreign(request) or any(name in request.headers for name in _FORWARDED):
         return False
     return _is_loopback(request.remote or "")
 

@@ -17,6 +17,7 @@ from host.log.ring import LogRing
 from host.web.bodies import read_payload
 from host.web.errors import RequestRefused, bad_field
 from host.web.identity import Access
+from host.web.origins import refuse_browsers
 from host.web.replies import json_reply
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
 from host.work.dispatch import Dispatcher
@@ -55,7 +56,10 @@ class ModuleApi:
             ("POST", "/v1/log", self.log),
             ("POST", "/v1/log/", self.log),
         ):
-            app.router.add_route(method, path, self._access.guards(handler))
+            guarded = self._access.guards(handler)
+            if method == "GET":  # the field's protocol takes work with it
+                guarded = refuse_browsers(guarded)
+            app.router.add_route(method, path, guarded)
 
     def _unusable(self, instance: Instance, kind: str, refused: RequestRefused) -> None:
         """An instance has sent nonsense: said in the log, and shown with the module."""

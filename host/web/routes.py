@@ -63,9 +63,7 @@ class RouteTable:
             raise RequestRefused(404, f"no module serves /v1/{path}; routes served: {known}")
         by_method, segments = found
         if method not in by_method:
-            allowed = ", ".join(sorted(by_method))
-            error = f"/v1/{path}: expected {allowed}, got {method}"
-            raise RequestRefused(405, error, Allow=allowed)
+            raise wrong_method(f"/v1/{path}", by_method, method)
         return by_method[method], segments
 
     def find(self, path: str) -> tuple[dict[str, Route], list[str]] | None:
@@ -82,6 +80,12 @@ class RouteTable:
 
     def paths(self) -> list[str]:
         return sorted(self._by_path)
+
+
+def wrong_method(path: str, allowed: Iterable[str], got: str) -> RequestRefused:
+    """405, with the methods that the path has."""
+    names = ", ".join(sorted(allowed))
+    return RequestRefused(405, f"{path}: expected {names}, got {got}", Allow=names)
 
 
 def _normal(path: str) -> str:

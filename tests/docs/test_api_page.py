@@ -14,6 +14,8 @@ import pytest
 from blocks import assert_shape, blocks
 from puppet import Caller, running_host
 
+from host.settings import ServerSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "http://127.0.0.1:32168"
 BLOCKS = blocks("api.md")
@@ -59,7 +61,9 @@ def filled(value: Any, work: dict[str, Any]) -> Any:
 
 async def test_every_block(chat: Caller) -> None:
     # a further one wants its lines here
-    start, status, pieces, stats, progress, receipt = BLOCKS
+    origins, start, status, pieces, stats, progress, receipt = BLOCKS
+    server = ServerSettings.model_validate({**origins.value["Server"], "root_path": ROOT})
+    assert server.allowed_origins == origins.value["Server"]["AllowedOrigins"]
     await take(chat, 0)  # it is there: the host takes commands for it
 
     started = await curl(chat, start.commands[0])

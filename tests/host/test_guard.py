@@ -21,13 +21,15 @@ PATHS = [
     ("GET", "/nowhere"),
 ]
 REBOUND = {"Host": "evil.example:32168"}
+DISGUISED = {"Host": "127.0.0.1#.evil.test"}
 FOREIGN = {"Origin": "http://evil.example"}
 NULL = {"Origin": "null"}
+MALFORMED = {"Origin": "http://["}
 IMAGE = {"Sec-Fetch-Site": "cross-site"}
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-@pytest.mark.parametrize("headers", [REBOUND, FOREIGN, NULL])
+@pytest.mark.parametrize("headers", [REBOUND, DISGUISED, FOREIGN, NULL, MALFORMED])
 async def test_strangers_are_refused_on_every_path(
     client: Caller, method: str, path: str, headers: dict[str, str]
 ) -> None:
@@ -66,7 +68,25 @@ async def test_further_names_come_from_the_settings(
 
 @pytest.mark.parametrize(
     ("authority", "name"),
-    [("A.example:1", "a.example"), ("[::1]:80", "::1"), ("a.example.", "a.example"), ("[", "")],
+    [
+        ("A.example:1", "a.example"),
+        ("[::1]:80", "::1"),
+        ("a.example.", "a.example"),
+        ("my_box:32168", "my_box"),
+        ("[", ""),
+        ("", ""),
+        ("127.0.0.1#.evil.test", ""),
+        ("127.0.0.1?.evil.test", ""),
+        ("127.0.0.1/.evil.test", ""),
+        ("127.0.0.1\\.evil.test", ""),
+        ("evil.test@127.0.0.1", ""),
+        ("127.0.0.1:80:80", ""),
+        ("127.0.0.1:port", ""),
+        ("localhost evil.test", ""),
+        ("localhost\t", ""),
+        ("[::1]evil.test", ""),
+        ("[::1%25lo]", ""),
+    ],
 )
 def test_the_name_in_an_authority(authority: str, name: str) -> None:
     assert host_name(authority) == name
