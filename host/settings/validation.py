@@ -56,7 +56,7 @@ def validation_errors(
             _file_of(where, layers),
             key=_path_text(where),
             expected=expected,
-            got="nothing" if is_missing else shown(item["input"]),
+            got="nothing" if is_missing else shown(item["input"], _last_name(where)),
         )
 
 
@@ -65,6 +65,10 @@ def _file_of(where: Place, layers: Sequence[Layer]) -> Path:
         if holds(layer.content, where):
             return layer.file
     return layers[0].file
+
+
+def _last_name(where: Place) -> str:
+    return next((part for part in reversed(where) if isinstance(part, str)), "")
 
 
 def _path_text(where: Sequence[Any]) -> str:
