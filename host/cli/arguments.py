@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from host.cli.whereabouts import host_url
+from host.log.plain import PlainFormatter
 from host.processes.supervisor import UnknownModule
 from host.settings import ModuleSettings, Settings
 from host.settings.deployment import load_deployment
@@ -110,8 +111,9 @@ def module_of(settings: Settings, module_id: str) -> ModuleSettings:
 
 
 def log_to_console(level: int) -> None:
-    format_ = "%(asctime)s %(levelname)-7s %(message)s"
-    logging.basicConfig(level=level, format=format_, stream=sys.stderr)
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=level, handlers=[console])
 
 
 def run_interruptible(job: Callable[[], Awaitable[int]]) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from host import __version__
 from host.app import Host, serve_until
 from host.cli.whereabouts import announced
 from host.log.log_files import LogFiles
+from host.log.log_writer import LogWriter
 from host.log.ring import LogRing
 from host.processes.priority import let_models_compute
 from host.settings import ModuleSettings, Settings
@@ -68,19 +68,19 @@ def _drain_first(host: Host, stop: asyncio.Event) -> None:
 def _log_in_files(settings: Settings, log: LogRing) -> Iterator[None]:
     """The log in files under the data directory, for as long as the host runs."""
     folder = data_dir(settings.server) / "logs"
-    try:
-        files = LogFiles(folder, [module.id for module in settings.modules])
-    except OSError as error:
-        log.add(f"no log files in {folder}: {error}", level="warning", category="host")
+    with ExitStack() as stack:
+        try:
+            files = LogFiles(folder, [module.id for module in settings.modules])
+        except OSError as error:
+            log.add(f"no log files in {folder}: {error}", level="warning", category="host")
+            writer = LogWriter()
+        else:
+            stack.callback(files.close)
+            writer = LogWriter(files.host, write=files.write)
+            log.sinks.append(writer.take)
+        writer.start()
+        stack.callback(writer.stop)
         yield
-        return
-    log.sinks.append(files.write)
-    logging.getLogger().addHandler(files.host)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(files.host)
-        files.close()
 
 
 def _collect_less() -> None:

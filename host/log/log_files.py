@@ -15,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import cast
 
+from host.log.plain import PlainFormatter
 from host.log.ring import LogEntry
 from host.settings.places import make_private_dir
 
@@ -34,7 +35,7 @@ class LogFiles:
         make_private_dir(folder)
         self.host = _File(folder / HOST_FILE)
         """For Python's root logger: everything that the console shows."""
-        self.host.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.host.setFormatter(PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
         self._modules = {one.lower(): _File(folder / _file_name(one)) for one in module_ids}
 
     def write(self, entry: LogEntry) -> None:

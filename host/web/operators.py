@@ -9,6 +9,7 @@ from aiohttp import web
 
 from host import __version__
 from host.log.ring import LogRing
+from host.web.errors import Handler
 from host.web.fields import whole_number
 from host.web.replies import json_reply
 from host.wire import PROTOCOL
@@ -23,9 +24,12 @@ def add_operator_routes(
     statuses: Callable[[], list[dict[str, Any]]],
     draining: Draining,
     store_trouble: Callable[[], str],
+    for_operators: Callable[[Handler], Handler] = lambda handler: handler,
 ) -> None:
     """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions;
-    `store_trouble()` says what is wrong with the store, or nothing."""
+    `store_trouble()` says what is wrong with the store, or nothing. `for_operators` guards what is
+    for their eyes only: the log.
+    """
     major, minor, patch = (int(part) for part in __version__.split("."))
 
     async def ping(request: web.Request) -> web.StreamResponse:
@@ -52,4 +56,4 @@ def add_operator_routes(
     app.router.add_get("/v1/status/ping", ping)
     app.router.add_get("/v1/server/status/ping", ping)
     app.router.add_get("/v1/module/list/status", modules)
-    app.router.add_get("/v1/log/list", log_list)
+    app.router.add_get("/v1/log/list", for_operators(log_list))
