@@ -235,7 +235,7 @@ class Host:
         add_restart_routes(app, self.supervisor, access)
         add_explorer_routes(app, self._pages)
         ModuleApi(
-            self.dispatcher, self.registry, self.log, self._overview.launched, self._seen, access
+            self.dispatcher, self.registry, self.log, modules, self._overview, self._seen, access
         ).add_routes(app)
         follow = Follow(self.store, load)
         add_event_routes(app, follow)

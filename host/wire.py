@@ -65,7 +65,7 @@ class Control(TypedDict):
     payload: NotRequired[Payload]
 
 
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Id = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 
 
 class PieceProgress(BaseModel):

@@ -1,6 +1,7 @@
 """Who serves which queue: the module instances that talk to this host, and to the others.
 
-Invariant: control (cancel, quit, a question) waits in a mailbox of its own, never behind work.
+Invariant: control (cancel, quit, a question) waits in a mailbox of its own, never behind work; and
+whatever ids are made up, a bounded number of instances is known.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from host.instances.instance import Instance, merged, sighting_of
@@ -17,6 +19,8 @@ from host.switchboard.protocol import Sighting, Switchboard
 from host.wakeups import until_set
 from host.wire import Control, Payload
 
+MAX_INSTANCES = 1_000  # that speak to this host
+MAX_INSTANCES_OF_MODULE = 250
 EXCHANGE_S = 1.0  # how often the hosts tell each other which instances they have seen
 
 _QUESTION = "ask-"
@@ -31,6 +35,10 @@ class ModuleDidNotAnswer(Exception):
         )
 
 
+class TooManyInstances(Exception):
+    """As many instances as a host knows speak to it already; the message says of what."""
+
+
 class ModuleRegistry:
     """All instances by module, and what they are told and asked.
 
@@ -40,21 +48,54 @@ class ModuleRegistry:
     def __init__(self, switchboard: Switchboard | None = None) -> None:
         self._switchboard: Switchboard = switchboard or MemorySwitchboard()
         self._instances: dict[str, Instance] = {}
+        self._displaced: list[Instance] = []
         self._elsewhere: list[Sighting] = []
         self._has_news = asyncio.Event()
         self._long_commands: dict[tuple[str, str], bool] = {}
 
     # -- who is there -------------------------------------------------------------------------
 
-    def seen(self, module_id: str, instance_id: str, protocol: int) -> Instance:
-        """Note a sign of life; the first one makes the instance known."""
+    def seen(
+        self,
+        module_id: str,
+        instance_id: str,
+        protocol: int,
+        is_launched: Callable[[str], bool] = lambda instance_id: False,
+    ) -> Instance:
+        """Note a sign of life; the first one makes the instance known.
+
+        Where there are as many as may be, it takes the place of the one that is silent for longest.
+        Raises TooManyInstances when all of them speak; not for those that `is_launched` knows.
+        """
         instance = self._instances.get(instance_id)
         if instance is None:
             instance = Instance(module_id, instance_id, protocol)
+            self._make_room(instance, is_launched)
             self._instances[instance_id] = instance
             self._has_news.set()
         instance.last_seen = time.monotonic()
         return instance
+
+    def _make_room(self, new: Instance, is_launched: Callable[[str], bool]) -> None:
+        others = list(self._instances.values())
+        siblings = [one for one in others if one.module_id == new.module_id]
+        if len(siblings) >= MAX_INSTANCES_OF_MODULE:
+            limit = f"{MAX_INSTANCES_OF_MODULE} instances of {new.module_id}"
+            crowd = siblings
+        elif len(others) >= MAX_INSTANCES:
+            limit, crowd = f"{MAX_INSTANCES} instances", others
+        else:
+            return
+        silent = [one for one in crowd if not one.is_alive and not is_launched(one.instance_id)]
+        if silent:
+            oldest = min(silent, key=lambda one: one.last_seen)
+            self.forget(oldest.module_id, oldest.instance_id)
+            self._displaced.append(oldest)
+        elif not is_launched(new.instance_id):
+            raise TooManyInstances(
+                f"instanceId: expected one of the {limit} that speak to this host, which is as "
+                f"many as it takes, got a new one: {new.instance_id}"
+            )
 
     def tells(self, instance: Instance, status: dict[str, Any]) -> None:
         """Note what an instance says of itself."""
@@ -97,8 +138,11 @@ class ModuleRegistry:
         self._has_news.set()
 
     def long_dead(self) -> list[Instance]:
-        """Instances that spoke to this host, and have been dead for so long that nobody asks."""
-        return [one for one in self._instances.values() if one.is_long_dead]
+        """Instances that spoke to this host, and have been dead for so long that nobody asks, or
+        had to make room for others since the last call."""
+        displaced = [one for one in self._displaced if one.instance_id not in self._instances]
+        self._displaced = []
+        return displaced + [one for one in self._instances.values() if one.is_long_dead]
 
     async def refresh(self) -> None:
         """Tell the other hosts who is here, and hear who is there. May raise StoreUnavailable."""

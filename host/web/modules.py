@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,39 +12,48 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from host.commands import StaleAttempt, UnknownCommand
-from host.instances.instance import Instance
-from host.instances.registry import ModuleRegistry
+from host.instances.instance import ALIVE_S, Instance
+from host.instances.overview import ModuleOverview
+from host.instances.registry import ModuleRegistry, TooManyInstances
+from host.log.flood import FloodGate
 from host.log.ring import LogRing
 from host.web.bodies import read_payload
-from host.web.errors import RequestRefused, bad_field
+from host.web.errors import RequestRefused, bad_field, try_later
+from host.web.fields import name
 from host.web.identity import Access
 from host.web.origins import refuse_browsers
 from host.web.replies import json_reply
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
 from host.work.dispatch import Dispatcher
 
+MAX_STATUS_CHARACTERS = 250_000  # everybody who looks at the module gets it
+
+_INSTANCE_ID = re.compile(r"[A-Za-z0-9._:@+-]{1,100}", re.ASCII)
+
 
 class ModuleApi:
-    """`launched(module_id)` is the id of the instance that this host launched, if it did.
-
-    `on_seen(instance)` is called with every sign of life.
-    """
+    """`modules` are those that may speak here, by their queues; `overview` knows which instances
+    this host launched. `on_seen(instance)` is called with every sign of life."""
 
     def __init__(
         self,
         dispatcher: Dispatcher,
         registry: ModuleRegistry,
         log: LogRing,
-        launched: Callable[[str], str | None],
+        modules: Mapping[str, str],
+        overview: ModuleOverview,
         on_seen: Callable[[Instance], None],
         access: Access,
     ) -> None:
         self._dispatcher = dispatcher
         self._registry = registry
         self._log = log
-        self._launched = launched
+        self._modules = modules
+        self._ids = {one.lower(): one for one in modules.values()}
+        self._overview = overview
         self._on_seen = on_seen
         self._access = access
+        self._flood_gate = FloodGate(log, self._ids.values())
 
     def add_routes(self, app: web.Application) -> None:
         """Register every path; the ones with a slash at the end are the field's spelling."""
@@ -73,8 +83,9 @@ class ModuleApi:
 
     async def poll(self, request: web.Request) -> web.StreamResponse:
         """One command, or 204 when none came in time."""
-        queue = request.match_info["queue"]
-        instance = self._instance(request, request.query.get("moduleId", queue))
+        queue = name("queue", request.match_info["queue"])
+        module_id = request.query.get("moduleId") or self._modules.get(queue, "")
+        instance = self._instance(request, module_id)
         instance.has_polled = True
         self._on_seen(instance)
         await self._dispatcher.alive(instance)
@@ -103,9 +114,10 @@ class ModuleApi:
     async def _answered(
         self, request: web.Request, instance: Instance, body: dict[str, Any]
     ) -> None:
-        attempt = request.query.get("attempt")
+        reqid = name("request id", request.match_info["reqid"])
+        attempt = name("attempt", request.query.get("attempt", "")) or None
         try:
-            await self._dispatcher.answer(instance, request.match_info["reqid"], attempt, body)
+            await self._dispatcher.answer(instance, reqid, attempt, body)
         except UnknownCommand as error:
             raise RequestRefused(400, str(error)) from None
         except StaleAttempt as error:
@@ -155,7 +167,7 @@ class ModuleApi:
     async def log(self, request: web.Request) -> web.StreamResponse:
         """One line for the host's log."""
         payload = await read_payload(request, "", "", [])
-        self._log.add(
+        self._flood_gate.add(
             first_value(payload, "entry") or "",
             level=first_value(payload, "log_level") or "information",
             category=first_value(payload, "category") or "",
@@ -163,13 +175,39 @@ class ModuleApi:
         )
         return json_reply(request, {"success": True})
 
+    def _known(self, module_id: str) -> str:
+        """The module's id as its settings spell it. Raises RequestRefused: 404."""
+        known = self._ids.get(module_id.lower())
+        if known is None:
+            names = ", ".join(self._ids.values()) or "none"
+            got = ascii(module_id[:100])
+            raise RequestRefused(
+                404, f"moduleId: expected a module of this host ({names}), got {got}"
+            )
+        return known
+
+    def _is_launched(self, instance_id: str) -> bool:
+        return instance_id in self._overview.all_launched()
+
     def _instance(self, request: web.Request, module_id: str) -> Instance:
         """Who asks. Only protocol 2 names its instance; others are known by who launched them."""
-        own = request.query.get("instanceId")
-        instance_id = own or self._launched(module_id) or f"{module_id.lower()}-1"
-        instance = self._registry.seen(module_id, instance_id, protocol=2 if own else 1)
+        module_id = self._known(module_id)
+        own = _instance_id(request.query.get("instanceId"))
+        instance_id = own or self._overview.launched(module_id) or f"{module_id.lower()}-1"
+        protocol = 2 if own else 1
+        try:
+            instance = self._registry.seen(module_id, instance_id, protocol, self._is_launched)
+        except TooManyInstances as error:
+            raise try_later(429, str(error), None, ALIVE_S) from None
         self._on_seen(instance)  # before the store is asked: a module lives also while that is away
         return instance
+
+
+def _instance_id(text: str | None) -> str | None:
+    if not text or _INSTANCE_ID.fullmatch(text):
+        return text
+    expected = "at most 100 of the characters A-Z a-z 0-9 . _ : @ + -"
+    raise bad_field("instanceId", expected, ascii(text[:100]))
 
 
 def _wait_s(request: web.Request) -> float:
@@ -190,9 +228,12 @@ async def _progress(request: web.Request) -> Progress:
 
 
 def _status_data(text: str) -> dict[str, Any]:
+    if len(text) > MAX_STATUS_CHARACTERS:
+        got = f"{len(text)} characters"
+        raise bad_field("statusData", f"at most {MAX_STATUS_CHARACTERS} characters", got)
     try:
         status = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
     return status if isinstance(status, dict) else {"status": status}
 
@@ -206,7 +247,7 @@ def _nonsense(instance: Instance, refused: RequestRefused) -> dict[str, Any]:
 async def _json_object(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_field("body", "a JSON object", f"malformed JSON: {error}") from None
     if not isinstance(body, dict):
         raise bad_field("body", "a JSON object", f"a JSON {type(body).__name__}")

@@ -18,7 +18,7 @@ async def test_ping_says_the_protocol(client: Caller) -> None:
 
 
 async def test_an_unknown_queue_is_an_empty_one(client: Caller) -> None:
-    path = "/v1/queue/never_heard_of?moduleId=X&wait=0"
+    path = "/v1/queue/never_heard_of?moduleId=PUPPET&wait=0"
     assert (await client.call("GET", path))[0] == 204
 
 
