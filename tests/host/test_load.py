@@ -15,6 +15,7 @@ from puppet import Caller, Puppet, running_host, write_root
 
 from host.instances.load import QueueLoad
 from host.store.protocol import QueueStats
+from host.store.rows.store import RowStore
 
 RUN_S = 0.3
 TELL = "/v1/text/tell"
@@ -180,3 +181,22 @@ async def test_on_an_idle_host_a_command_is_told_that_it_starts_now(client: Call
     await puppet.take()
     second = await client.post(TELL, {"prompt": "and the next"})
     assert second["estimatedStartMs"] > 100, "the slot is taken"
+
+
+async def test_a_queues_load_is_looked_at_without_reading_texts(
+    client: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppet = Puppet(client.session, client.url)
+    await puppet.tell_status(state="ready", slots=2)
+    await client.tell()
+    await puppet.progress(await puppet.take(), 0, "text")
+    waiting = await client.tell()
+
+    async def refused(*args: Any) -> None:
+        raise AssertionError("the load asked for whole commands")
+
+    monkeypatch.setattr(RowStore, "running", refused)
+    assert (await client.status(waiting))["queuePosition"] == 1
+    _, stats = await client.call("GET", "/v1/stats")
+    assert stats["queues"][0]["running"] == 1
+    assert stats["modules"][0]["instances"][0]["busy"] == 1
