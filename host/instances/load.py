@@ -104,10 +104,10 @@ class LoadWatch:
         """Where a command stands now, and when it will probably start."""
         if command.state is not State.QUEUED:
             return RUNS
-        position = await self._store.position(command.id)
+        load = await self.of(command.queue)
+        position = await self._store.position(command.id)  # last: else it may have begun itself
         if position == 0:  # claimed since it was read
             return RUNS
-        load = await self.of(command.queue)
         return Place(position, load.wait_s(position, self._begun[command.queue] - load.begun))
 
     async def of(self, queue: str) -> QueueLoad:
