@@ -198,6 +198,7 @@ class _Explorer:
         document = await asyncio.to_thread(build_fragment_document, page, fragment, theme)
         headers = _COMMON_HEADERS | {
             "Content-Security-Policy": _FRAGMENT_POLICY,
+            "Connection-Allowlist": "()",  # nothing by WebRTC either, where a browser knows it
             "X-DNS-Prefetch-Control": "off",
         }
         return web.Response(text=document, content_type="text/html", headers=headers)

@@ -154,6 +154,7 @@ async def test_a_fragment_is_a_sandboxed_document(client: Client) -> None:
     assert "allow-same-origin" not in policy
     assert "connect-src 'none'" in policy
     assert "frame-ancestors 'self'" in policy
+    assert reply.headers["Connection-Allowlist"] == "()"
     assert 'data-theme="dark"' in text
     assert "<title>Chat &lt;1&gt;</title>" in text
     order = [
