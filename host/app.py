@@ -40,7 +40,7 @@ from host.web.operators import add_operator_routes
 from host.web.origins import Origins
 from host.web.restarts import add_restart_routes
 from host.web.routes import RouteTable
-from host.web.server_log import server_log
+from host.web.server import answer_outside, server_log
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -123,6 +123,7 @@ class Host:
             logger=server_log(),
         )
         await self._runner.setup()
+        answer_outside(self._runner)
         await web.SockSite(self._runner, listener).start()
         self._spawn(self.registry.run())
         self._spawn(self.sweeper.run())

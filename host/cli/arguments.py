@@ -114,6 +114,7 @@ def log_to_console(level: int) -> None:
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=level, handlers=[console])
+    logging.captureWarnings(True)  # a library's warning may quote a request
 
 
 def run_interruptible(job: Callable[[], Awaitable[int]]) -> int:

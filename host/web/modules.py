@@ -23,10 +23,9 @@ from host.web.fields import name
 from host.web.identity import Access
 from host.web.origins import refuse_browsers
 from host.web.replies import json_reply
+from host.web.statuses import read_status
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
 from host.work.dispatch import Dispatcher
-
-MAX_STATUS_CHARACTERS = 250_000  # everybody who looks at the module gets it
 
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9._:@+-]{1,100}", re.ASCII)
 
@@ -149,7 +148,7 @@ class ModuleApi:
         payload = await read_payload(request, "", "", [])
         instance = self._instance(request, request.match_info["module_id"])
         try:
-            status = _status_data(first_value(payload, "statusData") or "{}")
+            status = read_status(first_value(payload, "statusData") or "{}")
         except RequestRefused as refused:
             self._unusable(instance, "status", refused)
             raise
@@ -225,17 +224,6 @@ async def _progress(request: web.Request) -> Progress:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
-
-
-def _status_data(text: str) -> dict[str, Any]:
-    if len(text) > MAX_STATUS_CHARACTERS:
-        got = f"{len(text)} characters"
-        raise bad_field("statusData", f"at most {MAX_STATUS_CHARACTERS} characters", got)
-    try:
-        status = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
-    return status if isinstance(status, dict) else {"status": status}
 
 
 def _nonsense(instance: Instance, refused: RequestRefused) -> dict[str, Any]:

@@ -55,6 +55,7 @@ BROKEN = {
     "a key of idempotency that is not UTF-8": (
         TELL, {**JSON, "Idempotency-Key": "\xe9\xff"}, b'{"prompt": "x"}', "Idempotency-Key"
     ),
+    "an expectation that nobody can say": (TELL, {"Expect": "x\x9a"}, b"", "header"),
     "no gzip under that name": (
         TELL, {**JSON, "Content-Encoding": "gzip"}, b'{"prompt": "x"}', "Content-Encoding"
     ),
