@@ -121,6 +121,7 @@ class Host:
             shutdown_timeout=SHUTDOWN_S,
             access_log=None,
             logger=server_log(),
+            auto_decompress=False,  # host.web.uploads refuses what is compressed
         )
         await self._runner.setup()
         answer_outside(self._runner)

@@ -1,60 +1,51 @@
 """From a client's body to the payload that a module reads.
 
 Accepted: multipart, urlencoded, a flat JSON object, and the payload shape itself; query
-parameters join the values.
+parameters join the values. Invariant: work and memory are bounded by the body's length and by the
+number of things in it, which is counted before anything is built of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import binascii
 import json
 from collections.abc import Callable
-from typing import Any, cast
-from urllib.parse import unquote
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote_plus
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
-from host.web.errors import RequestRefused, bad_field
-from host.wire import File, Payload, Value
+from host.web.errors import bad_field
+from host.web.json_texts import parsed_json
+from host.web.multipart import parts_of
+from host.web.payload_parts import MAX_FIELDS, PayloadParts, too_many_fields
+from host.web.uploads import nobody_counts, read_body
+from host.wire import File, Payload
 
-MAX_FIELDS = 1000
+QUESTION_BYTES = 65536  # at most, of a body that only asks about a command
+
+_LARGE_BYTES = 65536
+_beside = ThreadPoolExecutor(1, "bodies")  # of the large ones one at a time, beside the event loop
+_MULTIPART, _FORM = "multipart/form-data", "application/x-www-form-urlencoded"
+_JSON = {"application/json", "text/plain", "application/octet-stream"}
 
 
 async def read_payload(
-    request: web.Request, queue: str, command: str, segments: list[str]
+    request: web.Request,
+    queue: str,
+    command: str,
+    segments: list[str],
+    taken: Callable[[int], None] = nobody_counts,
 ) -> Payload:
-    """Read the request's body and query.
+    """Read the request's body and query; `taken` is told of its bytes as `read_body` does.
 
-    Raises RequestRefused (400) for what is not what it says it is, and aiohttp's 413 beyond the
-    size limit.
+    Raises RequestRefused (400) for what is not what it says it is, or has too many things in it,
+    and as `read_body` does.
     """
-    payload: Payload = {
-        "queue": queue,
-        "command": command,
-        "urlSegments": segments,
-        "values": [],
-        "files": [],
-    }
-    kind = request.content_type
-    if not request.can_read_body:
-        pass
-    elif kind == "multipart/form-data":
-        await _read_multipart(request, payload)
-    elif kind == "application/x-www-form-urlencoded":
-        _read_urlencoded(await _read_text(request), payload)
-    elif kind in {"application/json", "text/plain", "application/octet-stream"}:
-        _read_json(await _read_text(request), payload)
-    else:
-        raise bad_field(
-            "Content-Type",
-            "multipart/form-data, application/x-www-form-urlencoded or application/json",
-            repr(kind),
-        )
-    if request.query_string:
-        for key, value in request.query.items():
-            add_value(payload, key, value)
-    return payload
+    parts = await _read_parts(request, None, taken)
+    return parts.payload(queue, command, segments)
 
 
 async def read_values(request: web.Request) -> dict[str, str]:
@@ -62,20 +53,44 @@ async def read_values(request: web.Request) -> dict[str, str]:
 
     Raises as `read_payload` does.
     """
-    payload = await read_payload(request, "", "", [])
-    return {item["key"]: item["value"][0] for item in payload["values"] if item["value"]}
+    parts = await _read_parts(request, QUESTION_BYTES, nobody_counts)
+    return parts.first_values()
 
 
-def add_value(payload: Payload, key: str, value: str) -> None:
-    """Put a value under its key; a key that is there already gets one more value."""
-    for item in payload["values"]:
-        if item["key"] == key:
-            item["value"].append(value)
-            return
-    payload["values"].append({"key": key, "value": [value]})
+async def _read_parts(
+    request: web.Request, most_bytes: int | None, taken: Callable[[int], None]
+) -> PayloadParts:
+    parts = PayloadParts()
+    if request.can_read_body:
+        kind = request.content_type
+        if kind not in {_MULTIPART, _FORM, *_JSON}:
+            expected = f"{_MULTIPART}, {_FORM} or application/json"
+            raise bad_field("Content-Type", expected, repr(kind))
+        body = await read_body(request, most_bytes, taken)
+        await _take_apart(body, request.headers.get("Content-Type", ""), kind, parts)
+    if request.query_string:
+        for key, value in request.query.items():
+            parts.add(key, value)
+    return parts
 
 
-def _utf8(raw: bytes, where: str) -> str:
+async def _take_apart(body: bytes, content_type: str, kind: str, parts: PayloadParts) -> None:
+    def take_apart() -> None:
+        if kind == _MULTIPART:
+            _add_multipart(body, content_type, parts)
+        elif kind == _FORM:
+            _add_form(utf8_text(body), parts)
+        else:
+            _add_json(utf8_text(body), parts)
+
+    if len(body) < _LARGE_BYTES:
+        take_apart()
+    else:
+        await asyncio.get_running_loop().run_in_executor(_beside, take_apart)
+
+
+def utf8_text(raw: bytes, where: str = "body") -> str:
+    """The text of bytes. Raises RequestRefused (400)."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -84,108 +99,49 @@ def _utf8(raw: bytes, where: str) -> str:
         ) from None
 
 
-async def _read_text(request: web.Request) -> str:
-    return _utf8(await request.read(), "body")
-
-
-def _read_urlencoded(text: str, payload: Payload) -> None:
-    pairs = text.split("&")
-    if len(pairs) > MAX_FIELDS:
-        raise bad_field("body", f"at most {MAX_FIELDS} form fields", str(len(pairs)))
-    is_plain = "%" not in text and "+" not in text
-    found: dict[str, list[str]] = {}
+def _add_form(text: str, parts: PayloadParts) -> None:
+    count = text.count("&") + 1
+    if count > MAX_FIELDS:
+        raise too_many_fields(str(count))
     try:
-        for pair in pairs:
-            if pair:
-                key, _, value = pair.partition("=")
-                if not is_plain:
-                    key, value = _decoded(key), _decoded(value)
-                found.setdefault(key, []).append(value)
+        for pair in filter(None, text.split("&")):
+            key, _, value = pair.partition("=")
+            parts.add(_decoded(key), _decoded(value))
     except UnicodeDecodeError as error:
-        raise bad_field("body", "percent-encoded UTF-8", str(error)) from None
-    payload["values"] += [{"key": key, "value": values} for key, values in found.items()]
+        got = f"byte 0x{error.object[error.start]:02x}"
+        raise bad_field("body", "percent-encoded UTF-8", got) from None
 
 
 def _decoded(text: str) -> str:
-    text = text.replace("+", " ")
-    return unquote(text, errors="strict") if "%" in text else text
+    if "%" in text:
+        return unquote_plus(text, errors="strict")
+    return text.replace("+", " ")
 
 
-async def _read_multipart(request: web.Request, payload: Payload) -> None:
-    if "boundary" not in request.headers.get("Content-Type", ""):
-        raise bad_field("Content-Type", "a multipart boundary", "none")
-    left = request.client_max_size
-    try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if not isinstance(part, BodyPartReader):
-                raise bad_field("body", "flat form fields", "a multipart within a multipart")
-            raw = await _read_part(part, left, request)
-            left -= len(raw)
-            _add_part(part, raw, payload)
-    except ValueError as error:
-        raise bad_field("body", "well-formed multipart/form-data", str(error)) from None
+def _add_multipart(body: bytes, content_type: str, parts: PayloadParts) -> None:
+    for part in parts_of(body, content_type):
+        if part.filename is None:
+            parts.add(part.name, utf8_text(part.data, part.name))
+            continue
+        data = base64.b64encode(part.data).decode("ascii")
+        file = File(
+            name=part.name, filename=part.filename, contentType=part.content_type, data=data
+        )
+        parts.add_file(file)
 
 
-async def _read_part(part: BodyPartReader, limit: int, request: web.Request) -> bytes:
-    raw = bytearray()
-    while chunk := await part.read_chunk(65536):
-        raw += chunk
-        if len(raw) > limit:
-            raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(raw))
-    return _transferred(part.headers.get("Content-Transfer-Encoding", "binary"), bytes(raw))
-
-
-_TRANSFER_ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
-    "7bit": bytes,
-    "8bit": bytes,
-    "binary": bytes,
-    "base64": binascii.a2b_base64,
-    "quoted-printable": binascii.a2b_qp,
-}
-
-
-def _transferred(encoding: str, raw: bytes) -> bytes:
-    """What a part holds; binascii's error, a ValueError, where it is not what it says."""
-    decode = _TRANSFER_ENCODINGS.get(encoding.strip().lower())
-    if decode is None:
-        known = ", ".join(_TRANSFER_ENCODINGS)
-        raise bad_field("Content-Transfer-Encoding", f"one of {known}", repr(encoding[:80]))
-    return decode(raw)
-
-
-def _add_part(part: BodyPartReader, raw: bytes, payload: Payload) -> None:
-    name = part.name or "file"
-    if part.filename is None:
-        add_value(payload, name, _utf8(raw, name))
-        return
-    payload["files"].append(
-        {
-            "name": name,
-            "filename": part.filename,
-            "contentType": part.headers.get("Content-Type", "application/octet-stream"),
-            "data": base64.b64encode(raw).decode("ascii"),
-        }
-    )
-
-
-def _read_json(text: str, payload: Payload) -> None:
+def _add_json(text: str, parts: PayloadParts) -> None:
     if not text.strip():
         return
-    try:
-        body = json.loads(text)
-    except ValueError as error:
-        raise bad_field("body", "a JSON object", f"malformed JSON: {error}") from None
-    except RecursionError:
-        raise bad_field("body", "a flat JSON object", "one nested too deeply") from None
+    body = parsed_json(text, "body")
     if not isinstance(body, dict):
         raise bad_field("body", "a JSON object", f"a JSON {type(body).__name__}")
     if _is_payload_shape(body):
-        _copy_payload(body, payload)
+        _add_payload(body, parts)
     else:
         for key, value in body.items():
             for one in value if _is_flat_list(value) else [value]:
-                add_value(payload, key, _as_text(one))
+                parts.add(key, _as_text(one))
 
 
 def _is_payload_shape(body: dict[str, Any]) -> bool:
@@ -206,21 +162,21 @@ def _as_text(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _copy_payload(body: dict[str, Any], payload: Payload) -> None:
-    for item in cast(list[Value], body["values"]):
+def _add_payload(body: dict[str, Any], parts: PayloadParts) -> None:
+    for item in body["values"]:
         values = item["value"] if isinstance(item["value"], list) else [item["value"]]
         for value in values:
-            add_value(payload, str(item["key"]), _as_text(value))
+            parts.add(str(item["key"]), _as_text(value))
     files = body.get("files") or []
     if not isinstance(files, list):
-        raise bad_field("files", "a list of objects", f"a JSON {type(files).__name__}")
+        raise bad_field("files", "a JSON list", f"a JSON {type(files).__name__}")
     for number, file in enumerate(files):
-        payload["files"].append(_copied_file(file, f"files[{number}]"))
+        parts.add_file(_copied_file(file, f"files[{number}]"))
 
 
 def _copied_file(file: Any, where: str) -> File:
     if not isinstance(file, dict) or not isinstance(file.get("data"), str):
-        raise RequestRefused(400, f"{where}: expected an object with base64 `data`")
+        raise bad_field(where, "an object with base64 `data`", f"a JSON {type(file).__name__}")
     return {
         "name": str(file.get("name", "file")),
         "filename": str(file.get("filename", "file")),

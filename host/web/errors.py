@@ -22,7 +22,8 @@ from host.work.intake import HostCloses, NobodyServes, NotAccepted, TooManyWait
 _log = logging.getLogger(__name__)
 
 STORE_BACK_S = 2.0  # a store that restarts is there again after about this long
-_SHOWN_CHARS = 200
+SHOWN_CHARS = 80  # of what a client calls something
+_MALFORMED_CHARS = 200
 SUCCESSOR_S = 5.0  # when to ask again a host that is about to end: its successor may be there
 
 MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
@@ -46,8 +47,9 @@ class RequestRefused(Exception):
 
 
 def bad_field(field: str, expected: str, got: str) -> RequestRefused:
-    """400 that names the field, what was expected, and what came."""
-    return RequestRefused(400, f"{field}: expected {expected}, got {got}")
+    """400 that names the field, what was expected, and what came; of a name that a client made up
+    its beginning."""
+    return RequestRefused(400, f"{field[:SHOWN_CHARS]}: expected {expected}, got {got}")
 
 
 def try_later(status: int, error: str, wait_s: float | None, guess_s: float) -> RequestRefused:
@@ -98,7 +100,7 @@ def _malformed(error: Exception) -> RequestRefused:
     if isinstance(error, UnicodeEncodeError):
         return bad_field("body", "whole Unicode characters", "half of a surrogate pair")
     expected = "what its headers (Content-Encoding, Transfer-Encoding, boundary) say"
-    return bad_field("body", expected, " ".join(str(error).split())[:_SHOWN_CHARS])
+    return bad_field("body", expected, " ".join(str(error).split())[:_MALFORMED_CHARS])
 
 
 def _not_accepted(error: NotAccepted) -> RequestRefused:

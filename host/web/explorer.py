@@ -8,7 +8,6 @@ around it (pages/fragment_host.js).
 
 import asyncio
 import html
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,11 @@ from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
+
+from host.web.bodies import utf8_text
+from host.web.errors import RequestRefused
+from host.web.json_texts import parsed_json
+from host.web.uploads import read_body
 
 from .markdown import MAX_TEXT_CHARS
 from .rendering import BUSY_MS, MarkdownRenderer, NotRendered
@@ -217,9 +221,11 @@ class _Explorer:
         if (request.content_length or 0) > _MAX_MARKDOWN_BYTES:
             return _refuse(413, f"The text may have {MAX_TEXT_CHARS} characters at most.")
         try:
-            body = json.loads(await request.read())
-        except (ValueError, RecursionError) as error:
-            return _refuse(400, f'Expected a JSON object {{"text": "..."}}, got no JSON: {error}')
+            raw = await read_body(request, _MAX_MARKDOWN_BYTES)
+            body = parsed_json(utf8_text(raw), "body")
+        except RequestRefused as refused:
+            error = f'Expected a JSON object {{"text": "..."}}: {refused.error}'
+            return _refuse(refused.status, error)
         text = body.get("text") if isinstance(body, dict) else None
         if not isinstance(text, str):
             return _refuse(400, f'Expected a JSON object with a string "text", got {body!r:.80}')

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from host.web.errors import bad_field
+from host.web.errors import SHOWN_CHARS, bad_field
 
-_SHOWN_CHARS = 80
 MAX_NAME_CHARS = 200
 
 
@@ -17,7 +16,7 @@ def whole_number(name: str, text: str | None) -> int | None:
     with suppress(ValueError):
         if (number := int(text)) >= 0:
             return number
-    raise bad_field(name, "a whole number, 0 or more", repr(text[:_SHOWN_CHARS]))
+    raise bad_field(name, "a whole number, 0 or more", repr(text[:SHOWN_CHARS]))
 
 
 def seconds(name: str, text: str | None, limit_s: float) -> float | None:
@@ -27,7 +26,7 @@ def seconds(name: str, text: str | None, limit_s: float) -> float | None:
     with suppress(ValueError):
         if 0 <= (number := float(text)) <= limit_s:
             return number
-    raise bad_field(name, f"seconds from 0 to {limit_s:g}", repr(text[:_SHOWN_CHARS]))
+    raise bad_field(name, f"seconds from 0 to {limit_s:g}", repr(text[:SHOWN_CHARS]))
 
 
 def name(field: str, text: str) -> str:
@@ -35,5 +34,5 @@ def name(field: str, text: str) -> str:
     control characters and halves of surrogate pairs. Raises RequestRefused."""
     if len(text) <= MAX_NAME_CHARS and text.isprintable():
         return text
-    got = f"{len(text)} characters" if len(text) > MAX_NAME_CHARS else ascii(text[:_SHOWN_CHARS])
+    got = f"{len(text)} characters" if len(text) > MAX_NAME_CHARS else ascii(text[:SHOWN_CHARS])
     raise bad_field(field, f"at most {MAX_NAME_CHARS} printable characters", got)

@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from host.settings import RouteParameter
-from host.web.errors import RequestRefused, bad_field
+from host.web.errors import SHOWN_CHARS, RequestRefused, bad_field
+from host.web.json_texts import check_json_size
 from host.wire import Payload, first_value
 
-SHOWN_CHARS = 80
 MAX_WARNED_FIELDS = 20
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,4300}", re.ASCII)  # Python converts no longer ones
@@ -53,13 +53,13 @@ def unknown_fields(inputs: Sequence[RouteParameter], payload: Payload) -> list[s
         return []
     sent = [one["key"] for one in payload["values"]]
     unknown = [name for name in sent if name not in known]
-    return [_warning(name, known) for name in unknown[:MAX_WARNED_FIELDS]]
+    return [_warning(name[:SHOWN_CHARS], known) for name in unknown[:MAX_WARNED_FIELDS]]
 
 
 def _warning(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
-    return f"{name[:SHOWN_CHARS]}: this route has no such input; {meant}"
+    return f"{name}: this route has no such input; {meant}"
 
 
 def _is_file(declared: RouteParameter) -> bool:
@@ -120,8 +120,9 @@ def _check_boolean(declared: RouteParameter, value: str) -> None:
 def _check_json(declared: RouteParameter, value: str) -> None:
     kind, expected = _JSON_KINDS[str(declared.json_kind)]
     try:
+        check_json_size(value, declared.name)
         found = json.loads(value)
-    except (ValueError, RecursionError):  # the second: nested ten thousand deep
+    except (ValueError, RecursionError):
         raise _refusal(declared, expected, value) from None
     if not isinstance(found, kind):
         raise _refusal(declared, expected, value)

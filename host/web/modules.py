@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,15 +16,19 @@ from host.instances.overview import ModuleOverview
 from host.instances.registry import ModuleRegistry, TooManyInstances
 from host.log.flood import FloodGate
 from host.log.ring import LogRing
-from host.web.bodies import read_payload
+from host.web.bodies import read_payload, utf8_text
 from host.web.errors import RequestRefused, bad_field, try_later
 from host.web.fields import name
 from host.web.identity import Access
+from host.web.json_texts import parsed_json
 from host.web.origins import refuse_browsers
 from host.web.replies import json_reply
 from host.web.statuses import read_status
+from host.web.uploads import read_body
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
 from host.work.dispatch import Dispatcher
+
+MODULE_ITEMS = 1_000_000  # a reply's log probabilities are many
 
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9._:@+-]{1,100}", re.ASCII)
 
@@ -233,10 +236,7 @@ def _nonsense(instance: Instance, refused: RequestRefused) -> dict[str, Any]:
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise bad_field("body", "a JSON object", f"malformed JSON: {error}") from None
+    body = parsed_json(utf8_text(await read_body(request)), "body", max_items=MODULE_ITEMS)
     if not isinstance(body, dict):
         raise bad_field("body", "a JSON object", f"a JSON {type(body).__name__}")
     return body

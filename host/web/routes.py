@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from host.settings import ModuleSettings, RouteMap, RouteParameter
-from host.web.errors import RequestRefused
+from host.web.errors import SHOWN_CHARS, RequestRefused
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class RouteTable:
 
     def __init__(self) -> None:
         self._by_path: dict[str, dict[str, Route]] = {}
+        self._longest = 0  # in segments: what is beyond it need not be tried
 
     @staticmethod
     def of(modules: Iterable[ModuleSettings]) -> RouteTable:
@@ -50,7 +51,9 @@ class RouteTable:
         return table
 
     def add(self, route: Route) -> None:
-        self._by_path.setdefault(_normal(route.path), {})[route.method] = route
+        path = _normal(route.path)
+        self._by_path.setdefault(path, {})[route.method] = route
+        self._longest = max(self._longest, path.count("/") + 1)
 
     def at(self, path: str, method: str) -> tuple[Route, list[str]]:
         """The route for a path below /v1/, and the segments beyond it.
@@ -60,10 +63,11 @@ class RouteTable:
         found = self.find(path)
         if found is None:
             known = ", ".join(f"/v1/{one}" for one in self.paths()) or "none"
-            raise RequestRefused(404, f"no module serves /v1/{path}; routes served: {known}")
+            asked = f"/v1/{path[:SHOWN_CHARS]}"
+            raise RequestRefused(404, f"no module serves {asked}; routes served: {known}")
         by_method, segments = found
         if method not in by_method:
-            raise wrong_method(f"/v1/{path}", by_method, method)
+            raise wrong_method(f"/v1/{path[:SHOWN_CHARS]}", by_method, method)
         return by_method[method], segments
 
     def find(self, path: str) -> tuple[dict[str, Route], list[str]] | None:
@@ -72,7 +76,7 @@ class RouteTable:
         if exact is not None:
             return exact, []
         segments = [segment for segment in path.split("/") if segment]
-        for length in range(len(segments), 0, -1):
+        for length in range(min(len(segments), self._longest), 0, -1):
             routes = self._by_path.get("/".join(segments[:length]).lower())
             if routes is not None:
                 return routes, segments[length:]
