@@ -20,11 +20,13 @@ from host.commands import CancelAnswer, Command, CommandError, NewCommand, Outco
 
 
 class QueueFull(Exception):
-    """The queue holds as many waiting commands as it may."""
+    """The queue holds as many waiting commands as it may; with `own`, as many of this client's
+    (host.store.shares)."""
 
-    def __init__(self, queue: str, length: int) -> None:
-        super().__init__(f"queue {queue} is full: {length} commands wait in it already")
-        self.queue, self.length = queue, length
+    def __init__(self, queue: str, length: int, own: int | None = None) -> None:
+        whose = "" if own is None else f" for this client, who has {own} of them"
+        super().__init__(f"queue {queue} is full{whose}: {length} commands wait in it already")
+        self.queue, self.length, self.own = queue, length, own
 
 
 class StoreUnavailable(Exception):

@@ -15,9 +15,10 @@ from aiohttp.typedefs import Middleware
 from host.commands import IllegalMove, StaleAttempt, UnknownCommand
 from host.instances.registry import ModuleDidNotAnswer
 from host.store.protocol import StoreUnavailable
+from host.store.shares import RETRY_SHARE_S
 from host.web.replies import STARTED_AT, json_reply
 from host.work.follow import NoAnswer
-from host.work.intake import HostCloses, NobodyServes, NotAccepted, TooManyWait
+from host.work.intake import HostCloses, NobodyServes, NotAccepted, ShareTaken, TooManyWait
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ def _malformed(error: Exception) -> RequestRefused:
 def _not_accepted(error: NotAccepted) -> RequestRefused:
     if isinstance(error, TooManyWait):
         return try_later(429, str(error), error.wait_s, error.longest_run_s)
+    if isinstance(error, ShareTaken):
+        return try_later(429, str(error), None, RETRY_SHARE_S)
     if isinstance(error, HostCloses):
         return try_later(503, str(error), None, SUCCESSOR_S)
     if isinstance(error, NobodyServes) and error.next_try_s is not None:

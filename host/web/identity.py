@@ -1,12 +1,11 @@
 """Who a request comes from, as far as the host can tell: for fair turns, and for modules' doors.
 
-Invariant: a bearer key is never kept in clear, and a header that anybody can write is believed only
-when a proxy named in `Server.TrustedProxies` has written it.
+Invariant: a client is known by what it cannot make up: by no key that nobody has verified, and by
+no header that anybody can write, unless a proxy named in `Server.TrustedProxies` has written it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 from collections.abc import Iterable
@@ -22,15 +21,22 @@ _BEARER = "bearer "
 
 
 class Clients:
-    """Tells clients apart: by the key that they show, else by their address."""
+    """Tells clients apart, by their addresses."""
 
     def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
         self._trusted = tuple(ipaddress.ip_network(one) for one in trusted_proxies)
 
     def identify(self, request: web.Request) -> str:
         """A short name of the client, the same for all of its requests, on every host."""
-        key = bearer_key(request)
-        return f"key:{_digest(key)}" if key else f"ip:{self.address(request)}"
+        return f"ip:{self.network(request)}"
+
+    def network(self, request: web.Request) -> str:
+        """The client's address. Of IPv6 its first 64 bits: whoever has one of them has them all."""
+        return _network(self.address(request))
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether many clients come from this address, each named by the proxy there."""
+        return self._is_trusted(address)
 
     def address(self, request: web.Request) -> str:
         """The client's address: of the hops that were forwarded, the last that is no proxy."""
@@ -117,8 +123,15 @@ def _bare_address(hop: str) -> str:
     return hop.split(":")[0] if hop.count(":") == 1 else hop
 
 
-def _digest(key: str) -> str:
-    return hashlib.sha256(_raw(key)).hexdigest()[:32]
+@lru_cache(maxsize=1024)
+def _network(address: str) -> str:
+    try:
+        own = ipaddress.IPv6Address(address.split("%")[0])
+    except ValueError:
+        return address
+    if own.ipv4_mapped is not None:
+        return str(own.ipv4_mapped)
+    return str(ipaddress.ip_network((own, 64), strict=False))
 
 
 def _raw(text: str) -> bytes:

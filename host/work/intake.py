@@ -6,6 +6,7 @@ status, header or envelope that becomes is the business of the room that speaks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from host.commands import Command, NewCommand
 from host.instances.load import LoadWatch
 from host.instances.registry import ModuleRegistry
 from host.store.protocol import CommandStore, QueueFull
+
+_REFUSED_FOR_S = 0.2  # less than anybody is told to wait
 
 
 class NotAccepted(Exception):
@@ -41,6 +44,33 @@ class TooManyWait(NotAccepted):
         self.wait_s, self.longest_run_s = wait_s, longest_run_s
 
 
+class ShareTaken(NotAccepted):
+    """The client has its share of what there is; others may still come."""
+
+
+class _Shares:
+    """Remembers for a moment who had its share: a client that asks again and again costs the store
+    one question of many."""
+
+    def __init__(self) -> None:
+        self._refused: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def check(self, new: NewCommand) -> None:
+        until, reason = self._refused.get((new.queue, new.client), (0.0, ""))
+        if time.monotonic() < until:
+            raise ShareTaken(reason)
+
+    def refused(self, new: NewCommand, own: int, waiting: int) -> ShareTaken:
+        now = time.monotonic()
+        self._refused = {who: one for who, one in self._refused.items() if one[0] > now}
+        reason = (
+            f"module {new.module_id} has {own} commands of this client waiting, of {waiting}: "
+            "what places are left (MaxQueueLength) are for other clients"
+        )
+        self._refused[new.queue, new.client] = (now + _REFUSED_FOR_S, reason)
+        return ShareTaken(reason)
+
+
 class Intake:
     """The one place where a command begins.
 
@@ -64,6 +94,7 @@ class Intake:
         self._unavailable = unavailable
         self._next_try_s = next_try_s
         self._closed = closed
+        self._shares = _Shares()
 
     async def accept(self, new: NewCommand) -> Command:
         """Queue a command. Raises NotAccepted, StoreUnavailable."""
@@ -77,9 +108,12 @@ class Intake:
             reason = self._unavailable(new.module_id)
         if reason is not None:
             raise NobodyServes(reason, self._next_try_s(new.module_id))
+        self._shares.check(new)
         try:
             return await self._store.create(new)
         except QueueFull as error:
+            if error.own is not None:
+                raise self._shares.refused(new, error.own, error.length) from None
             raise await self._too_many(new, error) from None
 
     async def _too_many(self, new: NewCommand, error: QueueFull) -> TooManyWait:

@@ -85,6 +85,14 @@ class Caller:
         return await self.post("/v1/Puppet/cancel_command", {"commandId": command_id})
 
 
+@asynccontextmanager
+async def caller_from(address: str, url: str) -> AsyncIterator[Caller]:
+    """A client with an address of its own: all of 127.0.0.0/8 is this machine."""
+    connector = aiohttp.TCPConnector(local_addr=(address, 0))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Caller(session, url)
+
+
 class Puppet(Caller):
     """The module's side; with `instance_id` it speaks protocol 2, without it protocol 1."""
 

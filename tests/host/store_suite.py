@@ -19,6 +19,7 @@ from host.commands import (
     UnknownCommand,
 )
 from host.store.protocol import Append, CommandStore, QueueFull
+from host.store.shares import PLACES_FOR_ANYBODY
 from host.wire import system_payload
 
 QUEUE = "chat_queue"
@@ -275,6 +276,24 @@ class StoreSuite:
         await store.create(new(max_queue_length=3))
         known = await store.create(new(key="k"))
         assert (await store.create(new(key="k", max_queue_length=1))).id == known.id
+
+    async def test_one_client_cannot_take_all_places(self, store: CommandStore) -> None:
+        async def fill(client: str) -> list[str]:
+            made = []
+            with pytest.raises(QueueFull) as full:
+                while True:
+                    made.append((await store.create(new(client=client, max_queue_length=50))).id)
+            assert full.value.own in (None, len(made))
+            return made
+
+        greedy = await fill("greedy")
+        assert len(greedy) == 25, "as many as it leaves for others"
+        assert len(await fill("second")) == PLACES_FOR_ANYBODY
+        assert len(await fill("third")) == 50 - 25 - PLACES_FOR_ANYBODY
+        for command_id in greedy:
+            await store.cancel(command_id)
+        again = await fill("greedy")
+        assert len(again) == PLACES_FOR_ANYBODY, "what was cancelled waits no more"
 
     async def test_one_of_b_goes_before_most_of_a(self, store: CommandStore) -> None:
         for _ in range(100):

@@ -40,6 +40,7 @@ from host.store.redis.line import Argument, Line
 from host.store.redis.records import NOTHING, Known, Records, fixed_of, spoken
 from host.store.redis.shared_reads import SharedReads
 from host.store.redis.waiting import Waiting
+from host.store.shares import PLACES_FOR_ANYBODY
 
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
 AWAY_S = 5.0  # where no host asked who has lapsed for this long, Redis was away, or all hosts were
@@ -118,6 +119,7 @@ class RedisStore:
             _optional(new.max_run_s),
             "1" if trouble else "",
             *values,
+            PLACES_FOR_ANYBODY,
         )
         if answer[0] == b"beyond":
             raise StoreUnavailable(trouble)
@@ -125,6 +127,8 @@ class RedisStore:
             raise StoreUnavailable("what was uploaded left Redis before its command was made")
         if answer[0] == b"full":
             raise QueueFull(new.queue, answer[1])
+        if answer[0] == b"share":
+            raise QueueFull(new.queue, answer[1], answer[2])
         if answer[0] == b"old":
             return self._shown(answer[1].decode(), answer[2:])
         command.turn, command.number = float(answer[1]), answer[2]

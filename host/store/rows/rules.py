@@ -24,6 +24,7 @@ from host.commands import (
 )
 from host.store.protocol import Append, QueueFull
 from host.store.rows.alive import Alive
+from host.store.shares import PLACES_FOR_ANYBODY, is_within_share
 
 
 def create(alive: Alive, new: NewCommand, max_length: int) -> Command:
@@ -36,6 +37,7 @@ def create(alive: Alive, new: NewCommand, max_length: int) -> Command:
 
     # start-time fair queueing: one past the client's last turn, or the one that is being served
     command, serving = Command.create(new), queue.totals.serving
+    _check_share(alive, new, queue.turns.get(new.client, serving - 1) - serving + 2, max_length)
     command.turn = max(serving, queue.turns.get(new.client, serving - 1) + 1)
     command.number = alive.last_number + 1
     queue.turns[new.client] = command.turn
@@ -159,6 +161,17 @@ def _claimed(alive: Alive, command_id: str, attempt: str) -> Command:
     if command.state is not State.RUNNING or command.attempt != attempt:
         raise StaleAttempt(command_id)
     return copy(command)
+
+
+def _check_share(alive: Alive, new: NewCommand, ahead: float, max_length: int) -> None:
+    """Raise QueueFull for a client with its share. Its turns are at least as many as what waits of
+    it, which is counted where they may be too many."""
+    waiting = alive.queues[new.queue].waiting
+    room = (len(waiting) + 1, max_length, PLACES_FOR_ANYBODY)
+    if not is_within_share(ahead, *room):
+        own = sum(alive.commands[command_id].client == new.client for *_, command_id in waiting)
+        if not is_within_share(own + 1, *room):
+            raise QueueFull(new.queue, len(waiting), own)
 
 
 def _end(alive: Alive, command: Command, outcome: Outcome) -> Command:

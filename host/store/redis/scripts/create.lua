@@ -1,10 +1,12 @@
 -- A new command in its turn: {'new', turn, number, created}; a known one: {'old', id, its view...};
--- {'full', waiting} when the queue holds as many as it may; {'beyond'} where none may begin; {'lost'}
--- when a big value has left.
+-- {'full', waiting} when the queue holds as many as it may; {'share', waiting, own} when the client
+-- has its share of the places, of which `anybodys` are not shared; {'beyond'} where none may begin;
+-- {'lost'} when a big value has left.
 -- `fixed` is what never changes, as JSON; the rules need some of it, and so do hosts of format 1.
 -- A big value was put before (put_part.lua), and is named '+' here.
 local id, fixed, queue, module, name, client, long = unpack(ARGV, 3, 9)
-local idempotency, max_length, max_wait, max_run, is_beyond, payload, files = unpack(ARGV, 10, 16)
+local idempotency, max_length, max_wait, max_run, is_beyond, payload, files, anybodys =
+    unpack(ARGV, 10, 17)
 
 local function forget_big()
     if payload == '+' then call('DEL', key('payload', id)) end
@@ -46,6 +48,23 @@ end
 -- start-time fair queueing: one past the client's last turn, or the one that is being served
 local serving = tonumber(call('HGET', key('stats', queue), 'serving') or 0)
 local last = call('ZSCORE', key('turns', queue), client)
+
+-- a client's share of the places, as in host/store/shares.py; its turns are at least as many as wait
+local function is_within_share(own)
+    return own + 1 <= math.max(tonumber(anybodys), tonumber(max_length) - waiting - 1)
+end
+
+if last and max_length ~= '' and not is_within_share(tonumber(last) - serving + 1) then
+    local own = 0
+    for _, place in ipairs(call('ZRANGE', key('queue', queue), 0, -1)) do
+        if call('HGET', key('c', id_of(place)), 'client') == client then own = own + 1 end
+    end
+    if not is_within_share(own) then
+        forget_big()
+        return {'share', waiting, own}
+    end
+end
+
 local turn = last and math.max(serving, tonumber(last) + 1) or serving
 local number = call('HINCRBY', key('stats', queue), 'number', 1)
 local time = now()
