@@ -45,6 +45,7 @@ from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
 from host.work.follow import Follow
+from host.work.held import Held
 from host.work.intake import Intake
 from host.work.leases import LeaseTerms
 from host.work.sweeper import Sweeper
@@ -90,6 +91,9 @@ class Host:
         self.draining = Draining(self.store, self.dispatcher.claims, self._running, self.log)
         self.sweeper = Sweeper(
             self.store, self.registry, self.dispatcher, self._abandoned, self.log
+        )
+        self.held = Held(
+            self.store, int(self.server.max_held_mb * 2**20), int(self.server.max_body_mb * 2**20)
         )
         self._is_stopping = False
         self._is_supervising = False
@@ -255,6 +259,7 @@ class Host:
             RouteTable.of(self._settings.modules),
             self._overview.module_ids(),
             Clients(self.server.trusted_proxies),
+            self.held,
         ).add_routes(app)
         return app
 

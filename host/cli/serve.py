@@ -15,6 +15,7 @@ from host.cli.whereabouts import announced
 from host.log.log_files import LogFiles
 from host.log.log_writer import LogWriter
 from host.log.ring import LogRing
+from host.processes.allocator import give_back_large_blocks
 from host.processes.priority import let_models_compute
 from host.settings import ModuleSettings, Settings
 from host.settings.places import data_dir
@@ -26,6 +27,7 @@ async def serve(settings: Settings) -> int:
     """Run the host that the settings describe, and say where it is."""
     stop = stop_event()
     let_models_compute()
+    give_back_large_blocks()
     host = Host(settings)
     with _log_in_files(settings, host.log):
         await host.start()

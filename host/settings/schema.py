@@ -142,6 +142,9 @@ class ServerSettings(_Section):
     max_body_mb: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = Field(
         default=16, alias="MaxBodyMB"
     )
+    max_held_mb: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = Field(
+        default=256, alias="MaxHeldMB"
+    )  # of all bodies that are read, or whose commands have not ended
     allowed_hosts: list[Text] = []
     allowed_origins: list[Origin] = []  # whose pages may ask, and read the answers
     trusted_proxies: list[Network] = []  # whose X-Forwarded-For is believed

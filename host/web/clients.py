@@ -19,10 +19,11 @@ from host.web.identity import Clients
 from host.web.inputs import check_inputs, unknown_fields
 from host.web.origins import refuse_hidden_page
 from host.web.replies import Seen, json_reply, start_body, status_body
-from host.web.routes import RouteTable, wrong_method
+from host.web.routes import Route, RouteTable, wrong_method
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S
 from host.work.endings import Endings
 from host.work.follow import Follow, NoAnswer
+from host.work.held import Held, Upload
 from host.work.intake import Intake
 
 ANSWER_LIMIT_S = 60.0  # how long the client of an ordinary command waits for its module
@@ -47,6 +48,7 @@ class ClientApi:
         routes: RouteTable,
         module_ids: list[str],
         clients: Clients,
+        held: Held,
     ) -> None:
         self._intake = intake
         self._follow = follow
@@ -54,6 +56,7 @@ class ClientApi:
         self._routes = routes
         self._module_ids = {one.lower() for one in module_ids}
         self._clients = clients
+        self._held = held
 
     def add_routes(self, app: web.Application) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
@@ -83,30 +86,40 @@ class ClientApi:
     async def _start(self, request: web.Request, path: str) -> web.StreamResponse:
         route, segments = self._routes.at(path, request.method)
         refuse_hidden_page(request)
-        payload = await read_payload(request, route.queue, route.command, segments)
-        if route.is_long:
-            check_inputs(route.inputs, payload)
-        command = await self._intake.accept(
-            NewCommand(
-                module_id=route.module_id,
-                queue=route.queue,
-                name=route.command,
-                payload=payload,
-                is_long=route.is_long,
-                client=self._clients.identify(request),
-                idempotency_key=_idempotency_key(request),
-                max_queue_length=route.limits.max_length,
-                max_wait_s=route.limits.max_wait_s,
-                max_run_s=route.limits.max_run_s,
-            )
-        )
-        if not command.is_long:
-            command = await self._answer(command)
+        await self._held.settle()
+        with self._held.upload(self._clients.identify(request)) as upload:
+            new, warnings = await self._read(request, route, segments, upload)
+            command = await self._intake.accept(new)
+            upload.accepted(command.id)
+            del new  # nothing of what was sent is kept here while the module works on it
+            if not command.is_long:
+                command = await self._answer(command)
         if not command.is_long:
             await self._endings.delete(command.id)
             return json_reply(request, command.result, status=_http_status(command))
-        body = start_body(await self._follow.look(command), unknown_fields(route.inputs, payload))
+        body = start_body(await self._follow.look(command), warnings)
         return json_reply(request, body)
+
+    async def _read(
+        self, request: web.Request, route: Route, segments: list[str], upload: Upload
+    ) -> tuple[NewCommand, list[str]]:
+        """What is asked for, and what its client is to be warned of."""
+        payload = await read_payload(request, route.queue, route.command, segments, upload.take)
+        if route.is_long:
+            check_inputs(route.inputs, payload)
+        new = NewCommand(
+            module_id=route.module_id,
+            queue=route.queue,
+            name=route.command,
+            payload=payload,
+            is_long=route.is_long,
+            client=self._clients.identify(request),
+            idempotency_key=_idempotency_key(request),
+            max_queue_length=route.limits.max_length,
+            max_wait_s=route.limits.max_wait_s,
+            max_run_s=route.limits.max_run_s,
+        )
+        return new, unknown_fields(route.inputs, payload)
 
     async def _answer(self, command: Command) -> Command:
         """The end of an ordinary command; whoever waits for it no more takes it along."""

@@ -30,7 +30,8 @@ async def read_body(
 ) -> bytes:
     """The bytes as they came: `MaxBodyMB` at most, or `most_bytes`.
 
-    `taken(count)` is told of every piece before it is kept, and may raise. Raises RequestRefused:
+    `taken(count)` is told of the bytes before they are kept, of all where their number is declared,
+    and may raise. Raises RequestRefused:
     400 for broken chunks, 408 for a body that comes too slowly, 415 for one in a coding that is not
     known here; and beyond the limit 413, or aiohttp's own.
     """
@@ -40,7 +41,10 @@ async def read_body(
         error = f"Content-Encoding: expected one of {known}, got {coding[:SHOWN_CHARS]!r}"
         raise RequestRefused(415, f"{error}: send the body as it is")
     upload = _Upload(request, most_bytes, taken)
-    upload.check(request.content_length or 0)
+    if request.content_length:
+        upload.check(request.content_length)
+        taken(request.content_length)
+        upload.is_counted = True
     try:
         if request.content.is_eof():  # all of it has come already
             upload.take(request.content.read_nowait())
@@ -76,6 +80,7 @@ class _Upload:
         self, request: web.Request, most_bytes: int | None, taken: Callable[[int], None]
     ) -> None:
         self._request, self._most_bytes, self.taken = request, most_bytes, taken
+        self.is_counted = False
         self.pieces: list[bytes] = []
         self.size = 0
 
@@ -96,7 +101,8 @@ class _Upload:
 
     def take(self, piece: bytes) -> None:
         self.check(self.size + len(piece))
-        self.taken(len(piece))
+        if not self.is_counted:
+            self.taken(len(piece))
         self.pieces.append(piece)
         self.size += len(piece)
 

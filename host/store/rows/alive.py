@@ -23,6 +23,8 @@ from host.wire import Payload
 
 _ENDED_KEPT = 1024  # older ones are read from the tables
 ENDED_CHARS = 2**18  # a longer reply is read anew
+_ENDED_CHARS_KEPT = 2**22  # of all of them together
+_RECORD_CHARS = 1000  # of a record without its texts
 _ENDS_REMEMBERED = 32
 _RUN_WEIGHT = 0.1  # of the newest run in the mean, once there have been that many
 
@@ -104,6 +106,7 @@ class Alive:
         self.unsaved: dict[str, Command] = {}  # have news that nobody waits for
         self.last_number = 0
         self._ended: OrderedDict[str, Command] = OrderedDict()
+        self._ended_chars = 0
         self._due: dict[str, float] = {}
         self._begin()
 
@@ -184,18 +187,18 @@ class Alive:
                 self.unwritten.pop(command_id, None)
             ended = self._ended.get(command_id)
             if ended and ended.output.length > ENDED_CHARS and not is_short(ended):
-                del self._ended[command_id]
+                self._drop(command_id)
 
     def undo(self) -> None:
         """It could not be written: all is as it was."""
         for command_id, before in self._before.items():
-            after = self.commands.get(command_id) or self._ended[command_id]
+            after = self.commands.get(command_id) or self._ended.get(command_id)
             self._replace(after, before)
             self._wake_claimer(before)
-            if before is None:
+            if before is None and after is not None:
                 self.queues[after.queue].turns[after.client] = after.turn - 1
                 self.unwritten.pop(command_id, None)
-            elif before.state is State.RUNNING and not is_short(before):
+            if before is not None and before.state is State.RUNNING and not is_short(before):
                 self.unsaved[command_id] = before
         for name, totals in self._totals_before.items():
             self.queues[name].totals = totals
@@ -243,14 +246,22 @@ class Alive:
 
     def remember(self, command: Command) -> None:
         """One that has ended: it may be asked for again."""
+        self._drop(command.id)
         self._ended[command.id] = command
-        if len(self._ended) > _ENDED_KEPT:
-            self._ended.popitem(last=False)
+        self._ended_chars += _size(command)
+        while len(self._ended) > _ENDED_KEPT or (
+            self._ended_chars > _ENDED_CHARS_KEPT and len(self._ended) > 1
+        ):
+            self._drop(next(iter(self._ended)))
+
+    def _drop(self, command_id: str) -> None:
+        dropped = self._ended.pop(command_id, None)
+        self._ended_chars -= _size(dropped) if dropped else 0
 
     def forget(self, command_ids: Iterable[str]) -> None:
         """Ended ones that are gone."""
         for command_id in command_ids:
-            self._ended.pop(command_id, None)
+            self._drop(command_id)
             self.readers.wake(command_id)
 
     def _replace(self, before: Command | None, after: Command | None) -> None:
@@ -265,7 +276,7 @@ class Alive:
     def _remove(self, command: Command) -> None:
         queue = self.queues[command.queue]
         self._due.pop(command.id, None)
-        self._ended.pop(command.id, None)
+        self._drop(command.id)
         self.commands.pop(command.id, None)
         self.keys.pop(command.idempotency_key or "", None)
         if command.state is State.QUEUED:
@@ -311,6 +322,12 @@ class Alive:
 def is_short(command: Command) -> bool:
     """Its client waits on a connection that ends with this process: nothing of it is written."""
     return command.is_long is False and command.idempotency_key is None
+
+
+def _size(command: Command) -> int:
+    """About how many characters a record has."""
+    said = sum(len(one) for one in command.result.values() if isinstance(one, str))
+    return _RECORD_CHARS + said + command.output.length
 
 
 def short_only(queue: str) -> str:

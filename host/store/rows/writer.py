@@ -87,6 +87,7 @@ class Writer:
             refusal = await self._keep()
             for (_, future), result in zip(batch, results, strict=True):
                 _settle(future, refusal or result)
+            del batch, results  # and the payloads in them
 
     async def _gather(self) -> None:
         """Let a batch grow for as long as each turn of the event loop brings more: a transaction of
