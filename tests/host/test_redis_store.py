@@ -189,3 +189,38 @@ async def test_round_trips(store: RedisStore, trips: Callable[[], int]) -> None:
     assert trips() == 1  # and it says what is to stop
     await store.busy("worker", "other")
     assert trips() == 1
+
+
+async def test_a_clock_that_is_set_moves_no_limit_and_no_lease(store: RedisStore) -> None:
+    """The server's clock cannot be set here: what it is counted from moves instead."""
+    line = await store._connections.link.new_line()
+    prefix = store._connections.link.prefix
+    for jump_s in (3600, -3600):
+        await line.ask("SET", f"{prefix}skew", jump_s)
+        await store.create(new(max_wait_s=60, max_run_s=60))
+        await claimed(store, max_wait_s=60, max_run_s=60)
+        await store.renew("worker", 20)
+        assert await store.lapsed() == []
+        await line.ask("DEL", f"{prefix}skew")  # for the scripts, it is an hour later, or earlier
+        assert await store.lapsed() == [] and await store.overdue() == []
+        for limit, counted_s in (("due", 60), ("leases", 45)):
+            for one in await line.ask("ZRANGE", f"{prefix}{limit}", 0, -1):
+                due = float(await line.ask("ZSCORE", f"{prefix}{limit}", one))
+                assert store._clock is not None and 0 < due - store._clock[0] <= counted_s
+        await line.ask("FLUSHDB")
+        store._clock = None
+    await line.close()
+
+
+async def test_a_host_that_slept_moves_no_clock(server: RedisServer, store: RedisStore) -> None:
+    namespace = store._connections.link.prefix[1:-2]
+    other = RedisStore(RedisConnections(server.url, namespace=namespace))
+    await other.open()
+    assert await store.lapsed() == await other.lapsed() == []
+    assert store._clock is not None
+    store._clock = store._clock[0] - 3600, store._clock[1]  # its own clock stood still meanwhile
+    assert await other.lapsed() == await store.lapsed() == []
+    line = await store._connections.link.new_line()
+    assert await line.ask("GET", f"{store._connections.link.prefix}skew") is None
+    await line.close()
+    await other.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ from host.store.redis.shared_reads import SharedReads
 from host.store.redis.waiting import Waiting
 from host.store.shares import PLACES_FOR_ANYBODY
 
+JUMP_S = 30.0  # a clock of Redis that is further from what it should say was set
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
 AWAY_S = 5.0  # where no host asked who has lapsed for this long, Redis was away, or all hosts were
 BATCH = 100
@@ -78,6 +80,9 @@ class RedisStore:
         self._claims = RedisClaims(connections, self._records, first_lease_s, self._give_back)
         self._reads = SharedReads(self._read)
         self._held: dict[str, list[str]] = {}  # by worker, as last seen: what to name as known
+        self._clock: tuple[float, float] | None = (
+            None  # Redis' time, and this host's when it said it
+        )
         self._is_closed = False
         self._link.add_greeting(self._greet)
 
@@ -291,7 +296,12 @@ class RedisStore:
         await self._link.call("renew", worker, lease_s)
 
     async def lapsed(self) -> list[str]:
-        return _texts(await self._link.call("lapsed", AWAY_S, self._first_lease_s))
+        now = time.monotonic()
+        expected = "" if self._clock is None else self._clock[0] + now - self._clock[1]
+        terms = (AWAY_S, self._first_lease_s, JUMP_S)
+        said, *workers = await self._link.call("lapsed", *terms, expected)
+        self._clock = float(said), now
+        return _texts(workers)
 
     async def stats(self, queue: str) -> QueueStats:
         found = await self._link.call("stats", queue)

@@ -56,13 +56,13 @@ call('SADD', key('held', worker), id)
 call('SADD', key('running', queue), id)
 local max_run = call('HGET', c, 'max_run')
 if max_run ~= '' then
-    call('ZADD', prefix .. 'due', time + tonumber(max_run), id)
+    call('ZADD', prefix .. 'due', steady() + tonumber(max_run), id)
 else
     call('ZREM', prefix .. 'due', id)
 end
 local lease = call('ZSCORE', prefix .. 'leases', worker)
-if not lease or tonumber(lease) < time then
-    call('ZADD', prefix .. 'leases', time + tonumber(first_lease_s), worker)
+if not lease or tonumber(lease) < steady() then
+    call('ZADD', prefix .. 'leases', steady() + tonumber(first_lease_s), worker)
 end
 changed(id)
 return claimed(id)

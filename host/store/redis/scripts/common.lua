@@ -21,6 +21,11 @@ local function now()
     return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
+-- the clock that leases and limits are counted on: the same, less what it has jumped (lapsed.lua)
+local function steady()
+    return now() - tonumber(call('GET', prefix .. 'skew') or 0)
+end
+
 local function stamp(seconds)
     return string.format('%.6f', seconds)
 end

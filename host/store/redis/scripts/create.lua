@@ -80,5 +80,5 @@ call('HSET', key('c', id), 'module', module, 'name', name, 'client', client,
 keep('payload', payload)
 keep('files', files)
 if idempotency ~= '' then call('SET', key('key', idempotency), id) end
-wait_in_queue(id, queue, turn, number, long, max_wait ~= '' and time + tonumber(max_wait))
+wait_in_queue(id, queue, turn, number, long, max_wait ~= '' and steady() + tonumber(max_wait))
 return {'new', tostring(turn), number, stamp(time)}

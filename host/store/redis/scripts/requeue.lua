@@ -27,7 +27,7 @@ end
 call('HSET', c, 'state', 'queued', 'queued', stamp(time))
 call('HDEL', c, 'started', 'wish')
 call('DEL', key('fields', id))
-local due = found[9] ~= '' and time + tonumber(found[9])
+local due = found[9] ~= '' and steady() + tonumber(found[9])
 wait_in_queue(id, found[4], found[6], found[7], found[8], due)
 changed(id)
 return view(id, known_version, known)
