@@ -131,9 +131,13 @@ class HostProcess:
     async def until_no_module_is_left(self) -> None:
         """Nothing that any of its lives has launched outlives it."""
         deadline_s = time.monotonic() + GONE_WITHIN_S
-        while left := [one.pid for one in psutil.process_iter() if self._is_own(one)]:
+        while left := [one.pid for one in self.modules_left()]:
             assert time.monotonic() < deadline_s, f"module processes are left: {left}"
             await asyncio.sleep(0.05)
+
+    def modules_left(self) -> list[psutil.Process]:
+        """Module processes that any of its lives has launched."""
+        return [one for one in psutil.process_iter() if self._is_own(one)]
 
     def _is_own(self, process: psutil.Process) -> bool:
         try:

@@ -31,11 +31,10 @@ def as_json(value: Any) -> str:
 
 def stored(value: Any) -> Any:
     """A value as SQLite takes it: text that is no plain ASCII as bytes, half a pair among it."""
-    if isinstance(value, (dict, list)):
-        return as_json(value)
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "surrogatepass")
-    return value
+    kind = type(value)  # asked for each value of each row
+    if kind is str:
+        return value if value.isascii() else value.encode("utf-8", "surrogatepass")
+    return as_json(value) if kind is dict or kind is list else value
 
 
 def text_of(value: Any) -> str:
