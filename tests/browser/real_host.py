@@ -19,6 +19,9 @@ class RealHost:
         (folder / "modulesettings.json").write_text(
             json.dumps({"Server": server}), encoding="utf-8"
         )
+        self._serve(folder)
+
+    def _serve(self, folder: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "host", "serve", "--root", str(folder)],
             cwd=ROOT_PATH,
