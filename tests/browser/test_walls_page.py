@@ -100,8 +100,8 @@ class WaitingHost(RealHost):
     """A real host that is called chat.test too, with a module that takes commands and begins none:
     one command waits."""
 
-    def __init__(self, folder: Path) -> None:
-        write_root(folder, AllowedHosts=["chat.test"])
+    def __init__(self, folder: Path, **server: Any) -> None:
+        write_root(folder, AllowedHosts=["chat.test"], **server)
         settings = folder / "modules" / "Puppet" / "modulesettings.json"
         module = json.loads(settings.read_text())
         ask = {"Name": "Ask", "Route": "text/ask", "Method": "GET", "Command": "ask"}
@@ -198,3 +198,39 @@ def test_the_hosts_own_page_works_under_its_name(host: WaitingHost, page: Page) 
         host.waiting,
     )
     assert status == "queued"
+
+
+GUEST = """
+async ({host, id}) => {
+  const headers = {'Authorization': 'Bearer mine', 'Content-Type': 'application/json'};
+  const body = JSON.stringify({prompt: 'hello'});
+  const status = async (path, options) => {
+    try { return (await fetch(host + path, options)).status; } catch (error) { return 'refused'; }
+  };
+  const events = new EventSource(`${host}/v1/commands/${id}/events`);
+  const opened = new Promise((done) => {
+    events.onopen = () => done('open');
+    events.onerror = () => done('refused');
+  });
+  return {
+    start: await status('/v1/text/tell', {method: 'POST', headers, body}),
+    events: await opened,
+    cookies: await status('/v1/status/ping', {credentials: 'include'}),
+    drain: await status('/v1/server/drain', {method: 'POST', headers}),
+  };
+}
+"""
+
+
+def test_a_page_that_is_let_in_is_a_guest(tmp_path: Path, page: Page, evil_port: int) -> None:
+    """It asks as clients do, and reads the answers; with cookies it reads none."""
+    host = WaitingHost(tmp_path / "root", AllowedOrigins=[f"http://mine.test:{evil_port}"])
+    try:
+        page.goto(f"http://mine.test:{evil_port}/")
+        seen = page.evaluate(GUEST, {"host": host.base_url, "id": host.waiting})
+        assert seen == {"start": 200, "events": "open", "cookies": "refused", "drain": 403}
+        page.goto(f"http://other.test:{evil_port}/")
+        seen = page.evaluate(GUEST, {"host": host.base_url, "id": host.waiting})
+        assert set(seen.values()) == {"refused"}
+    finally:
+        host.close()
