@@ -17,6 +17,7 @@ from host.instances.load import LoadWatch
 from host.instances.overview import ModuleOverview
 from host.instances.registry import ModuleRegistry
 from host.log.ring import LogRing
+from host.processes.descriptors import most_connections
 from host.processes.launched_id import is_launched_here
 from host.processes.supervision import (
     TRIES_AGAIN,
@@ -30,6 +31,7 @@ from host.settings import ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
+from host.web.connections import BACKLOG, Connections, busy
 from host.web.errors import answering
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
@@ -40,7 +42,7 @@ from host.web.operators import add_operator_routes
 from host.web.origins import Origins
 from host.web.restarts import add_restart_routes
 from host.web.routes import RouteTable
-from host.web.server import answer_outside, server_log
+from host.web.server import answer_outside
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -98,8 +100,10 @@ class Host:
         self._is_stopping = False
         self._is_supervising = False
         self.supervisor: Supervisor
+        self.connections: Connections
         self._overview: ModuleOverview
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -123,16 +127,22 @@ class Host:
             self._web_app(),
             handler_cancellation=True,
             shutdown_timeout=SHUTDOWN_S,
-            access_log=None,
-            logger=server_log(),
-            auto_decompress=False,  # host.web.uploads refuses what is compressed
         )
         await self._runner.setup()
         answer_outside(self._runner)
-        await web.SockSite(self._runner, listener).start()
+        await self._listen(listener, self._runner)
         self._spawn(self.registry.run())
         self._spawn(self.sweeper.run())
         self._spawn(self.supervisor.start_all())
+
+    async def _listen(self, listener: socket.socket, runner: web.AppRunner) -> None:
+        clients = Clients(self.server.trusted_proxies)
+        most = most_connections(self.server.max_connections)
+        self.connections = Connections(most, clients.network_of)
+        self._spawn(self.connections.run())
+        assert runner.server is not None  # noqa: S101  it is set up
+        loop, protocol = asyncio.get_running_loop(), self.connections.protocol(runner.server)
+        self._listening = await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
 
     async def _open_store(self) -> None:
         await self.store.open()
@@ -168,6 +178,8 @@ class Host:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.registry.close()
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:  # before the store: a client that leaves takes its command
             await self._runner.cleanup()
         await self.store.close()
@@ -224,7 +236,7 @@ class Host:
         origins = Origins(self.server.allowed_origins)
         check = guard(self.server.allowed_hosts, origins)
         app = web.Application(
-            middlewares=[answering(check), origins.middleware()],
+            middlewares=[busy, answering(check), origins.middleware()],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
         app.on_response_prepare.append(origins.marker())

@@ -16,6 +16,7 @@ from host.log.log_files import LogFiles
 from host.log.log_writer import LogWriter
 from host.log.ring import LogRing
 from host.processes.allocator import give_back_large_blocks
+from host.processes.descriptors import allow_more_descriptors, say_seldom_that_none_is_left
 from host.processes.priority import let_models_compute
 from host.settings import ModuleSettings, Settings
 from host.settings.places import data_dir
@@ -28,6 +29,8 @@ async def serve(settings: Settings) -> int:
     stop = stop_event()
     let_models_compute()
     give_back_large_blocks()
+    allow_more_descriptors()
+    say_seldom_that_none_is_left(asyncio.get_running_loop())
     host = Host(settings)
     with _log_in_files(settings, host.log):
         await host.start()

@@ -28,15 +28,11 @@ class Clients:
 
     def identify(self, request: web.Request) -> str:
         """A short name of the client, the same for all of its requests, on every host."""
-        return f"ip:{self.network(request)}"
+        return f"ip:{_network(self.address(request))}"
 
-    def network(self, request: web.Request) -> str:
-        """The client's address. Of IPv6 its first 64 bits: whoever has one of them has them all."""
-        return _network(self.address(request))
-
-    def is_proxy(self, address: str) -> bool:
-        """Whether many clients come from this address, each named by the proxy there."""
-        return self._is_trusted(address)
+    def network_of(self, address: str) -> str | None:
+        """Whom a connection from there counts for; None for a proxy, which has those of many."""
+        return None if self._is_trusted(address) else _network(address)
 
     def address(self, request: web.Request) -> str:
         """The client's address: of the hops that were forwarded, the last that is no proxy."""
@@ -125,6 +121,7 @@ def _bare_address(hop: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _network(address: str) -> str:
+    """Of IPv6 the first 64 bits: whoever has one address of them has them all."""
     try:
         own = ipaddress.IPv6Address(address.split("%")[0])
     except ValueError:

@@ -41,11 +41,8 @@ class Held:
 
     async def settle(self) -> None:
         """Give back what has ended; it is looked for where much is held, and now and then."""
-        now = time.monotonic()
-        if (
-            2 * (self.total + self._largest_bytes) < self._limit_bytes
-            or now - self._looked_s < LOOK_EVERY_S
-        ):
+        now, next_total = time.monotonic(), self.total + self._largest_bytes
+        if 2 * next_total < self._limit_bytes or now - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now
         ids = list(self._accepted)
