@@ -144,6 +144,11 @@ class ModuleRegistry:
         self._displaced = []
         return displaced + [one for one in self._instances.values() if one.is_long_dead]
 
+    def was_away(self, seconds: float) -> None:
+        """This host was stopped for so long: nobody could be seen."""
+        for one in self._instances.values():
+            one.last_seen += seconds
+
     async def refresh(self) -> None:
         """Tell the other hosts who is here, and hear who is there. May raise StoreUnavailable."""
         self._has_news.clear()

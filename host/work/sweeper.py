@@ -2,13 +2,15 @@
 
 Any number of hosts may sweep at once.
 
-Invariant: a store that cannot be reached stops nothing here: it is said once, and tried again.
+Invariants: a store that cannot be reached stops nothing here: it is said once, and tried again.
+Nobody is judged by what this host did not hear while it was stopped, or waited for a slow disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from host.instances.registry import ModuleRegistry
@@ -19,6 +21,7 @@ from host.work.dispatch import Dispatcher
 _log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+LATE_PART = 0.25  # of a lease: a sweep that is later than this judges nobody
 
 
 class Sweeper:
@@ -42,6 +45,7 @@ class Sweeper:
         self._abandoned = abandoned
         self._log = log
         self.trouble = ""
+        self._began_s: float | None = None  # the last sweep, by the steady clock
 
     async def run(self) -> None:
         """Sweep about once a second until cancelled."""
@@ -51,8 +55,9 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One sweep; a store that is away ends it."""
-        self._long_dead()
         try:
+            await self._forgive()
+            self._long_dead()
             await self._silent_workers()
             await self._endings.overdue()
             for queue, reason in self._abandoned().items():
@@ -67,6 +72,17 @@ class Sweeper:
             if self.trouble:
                 self._log.add("the store is back", category="host")
             self.trouble = ""
+
+    async def _forgive(self) -> None:
+        """After a sweep that came late: whoever lives has spoken meanwhile, to nobody."""
+        now = time.monotonic()
+        late_s = 0.0 if self._began_s is None else now - self._began_s - EVERY_S
+        if late_s > self._leases.terms.lease_s * LATE_PART:
+            await self._leases.begin_anew()
+            self._registry.was_away(late_s)
+            text = f"this host stood still for {late_s:.1f} s: what its modules hold stays theirs"
+            self._log.add(text, level="warning", category="host")
+        self._began_s = now
 
     def _long_dead(self) -> None:
         """Instances that held nothing when they died are missed by nobody."""
