@@ -129,13 +129,15 @@ class ModuleProcess:
         self._was_ready = False
         instance_id = self._around.new_id()
         output = OutputLog(self._around.log, self.module.id, self._mark)
+        self._around.guard.expect(instance_id)
         try:
             child = await self._around.launcher(self._spec(instance_id), output.feed)
         except LaunchError as ex:
+            self._around.guard.expect_no_more(instance_id)
             self._become(ModuleStatus.FAILED_START, reason=str(ex))
             self._note(f"cannot be launched: {ex}", "error")
             return None
-        self._around.guard.watch(child.pid)
+        self._around.guard.watch(child.pid, instance_id)
         self._become(
             ModuleStatus.STARTING,
             pid=child.pid,

@@ -32,15 +32,25 @@ class OrphanGuard:
         self._process: subprocess.Popen[bytes] | None = None
         self._watched: set[int] = set()
 
-    def watch(self, group: int) -> None:
-        """End that group should this host die."""
+    def expect(self, instance_id: str) -> None:
+        """It is about to be launched: end it too should this host die before it knows its group."""
         if os.name != "posix":
             return
         if self._process is None:
             self._process = _launch()
             self._end = weakref.finalize(self, _end, self._process)
-        self._watched.add(group)
-        self._tell(f"+{group}\n")
+        self._tell(f"?{instance_id}\n")
+
+    def expect_no_more(self, instance_id: str) -> None:
+        """It could not be launched."""
+        if self._process is not None:
+            self._tell(f"!{instance_id}\n")
+
+    def watch(self, group: int, instance_id: str) -> None:
+        """End that group, of an instance that was expected, should this host die."""
+        if self._process is not None:
+            self._watched.add(group)
+            self._tell(f"+{group} {instance_id}\n")
 
     def forget(self, group: int) -> None:
         """The group has ended, or sees to its end by itself."""

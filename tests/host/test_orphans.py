@@ -27,10 +27,13 @@ HOST = f"""
 import os, subprocess, sys
 from host.processes.orphans import OrphanGuard
 guard = OrphanGuard()
+guard.expect("local-1")
 module = subprocess.Popen(
-    [sys.executable, "-c", {PARENT!r}], start_new_session=True, stdout=subprocess.PIPE, text=True
+    [sys.executable, "-c", {PARENT!r}], start_new_session=True, stdout=subprocess.PIPE, text=True,
+    env={{**os.environ, "ITS_ID": "local-1"}},
 )
-guard.watch(module.pid)
+if "slow" not in sys.argv:
+    guard.watch(module.pid, "local-1")
 if "forget" in sys.argv:
     guard.forget(module.pid)
 print(module.pid, guard._process.pid, module.stdout.readline(), flush=True)
@@ -81,6 +84,17 @@ def test_the_whole_group_ends_when_the_host_is_killed(family: Family) -> None:
     family.until_gone(family.module, *family.children, family.guard)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="nothing shows environments here")
+def test_what_was_just_launched_ends_too() -> None:
+    """The host is killed before it could say which group it has launched."""
+    family = Family("slow")
+    try:
+        family.kill_host()
+        family.until_gone(family.module, *family.children, family.guard)
+    finally:
+        family.end()
+
+
 def test_the_guard_is_deaf_to_what_is_for_the_host(family: Family) -> None:
     guard = psutil.Process(family.guard)
     guard.terminate()
@@ -104,7 +118,8 @@ def test_a_guard_that_is_closed_is_gone_and_ends_nothing() -> None:
     before = set(psutil.Process().children())
     module = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True)
     guard = OrphanGuard()
-    guard.watch(module.pid)
+    guard.expect("local-1")
+    guard.watch(module.pid, "local-1")
     guard.forget(module.pid)
     guard.close()
     guard.close()
@@ -118,7 +133,8 @@ def test_a_guard_that_nobody_closed_ends_too() -> None:
     before = set(psutil.Process().children())
     module = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True)
     guard = OrphanGuard()
-    guard.watch(module.pid)
+    guard.expect("local-1")
+    guard.watch(module.pid, "local-1")
     del guard
     assert module.wait(20) != 0
     assert set(psutil.Process().children()) <= before
