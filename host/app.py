@@ -31,7 +31,7 @@ from host.settings import ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
-from host.web.connections import BACKLOG, Connections, busy
+from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections, busy
 from host.web.errors import answering
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
@@ -142,7 +142,10 @@ class Host:
         self._spawn(self.connections.run())
         assert runner.server is not None  # noqa: S101  it is set up
         loop, protocol = asyncio.get_running_loop(), self.connections.protocol(runner.server)
-        self._listening = await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
+        self._listening = await loop.create_server(
+            protocol, sock=listener, backlog=ACCEPTED_AT_ONCE
+        )
+        listener.listen(BACKLOG)
 
     async def _open_store(self) -> None:
         await self.store.open()

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -27,6 +27,7 @@ from host.wire import File, Payload
 QUESTION_BYTES = 65536  # at most, of a body that only asks about a command
 
 _LARGE_BYTES = 65536
+_UNQUOTED_BYTES = 65536  # at once
 _beside = ThreadPoolExecutor(1, "bodies")  # of the large ones one at a time, beside the event loop
 _MULTIPART, _FORM = "multipart/form-data", "application/x-www-form-urlencoded"
 _JSON = {"application/json", "text/plain", "application/octet-stream"}
@@ -113,9 +114,18 @@ def _add_form(text: str, parts: PayloadParts) -> None:
 
 
 def _decoded(text: str) -> str:
-    if "%" in text:
-        return unquote_plus(text, errors="strict")
-    return text.replace("+", " ")
+    """A piece at a time: the library makes a list of all escapes of what it is given."""
+    text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    raw, pieces, begin = text.encode(), [], 0
+    while begin < len(raw):
+        end = begin + _UNQUOTED_BYTES
+        cut = raw.rfind(b"%", end - 2, end)  # no escape is cut in two
+        end = end if cut < 0 else cut
+        pieces.append(unquote_to_bytes(raw[begin:end]))
+        begin = end
+    return b"".join(pieces).decode()
 
 
 def _add_multipart(body: bytes, content_type: str, parts: PayloadParts) -> None:

@@ -24,7 +24,8 @@ HEAD_S = 20.0  # from the first byte of a request to the last of its headers
 STUCK_S = 60.0  # in which something of an answer must be taken
 LOOK_EVERY_S = 1.0
 FOR_ANYBODY = 64  # connections that any address may have, as long as there are any
-BACKLOG = 512
+ACCEPTED_AT_ONCE = 64  # in one turn of the event loop
+BACKLOG = 2048  # that wait meanwhile: what finds no place tries again a whole second later
 _SHOWN_CHARS = 200
 
 

@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from puppet import Caller, Puppet
 from raw_http import connect, head, send
 
 from host.app import Host
-from host.web import uploads
+from host.web import bodies, uploads
 from host.web.errors import RequestRefused
 from host.web.json_texts import MAX_DEPTH, parsed_json
 from host.web.multipart import parts_of
@@ -302,6 +303,14 @@ async def test_a_slow_upload_that_makes_progress_is_read(
     writer.close()
     assert status == 200
     assert (await puppet.take())["payload"]["values"][0]["value"] == ["0123456789" * 10]
+
+
+@given(st.text(), st.integers(3, 40))
+def test_escapes_are_read_whatever_piece_they_fall_into(text: str, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "_UNQUOTED_BYTES", piece)
+        assert bodies._decoded(quote_plus(text)) == text
+        assert bodies._decoded("%zz%" + quote_plus(text)) == "%zz%" + text
 
 
 async def test_a_large_file_comes_through(puppet: Puppet, client: Caller) -> None:
