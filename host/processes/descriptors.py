@@ -18,7 +18,7 @@ if sys.platform != "win32":
 _log = logging.getLogger(__name__)
 
 WANTED = 65_536  # more are of no use, and some programs that modules start look at each
-KEPT = 128  # for everything that is no connection
+KEPT = 256  # for everything that is no connection, and for those that are about to be closed
 SAID_EVERY_S = 60.0
 
 

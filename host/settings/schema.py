@@ -145,7 +145,7 @@ class ServerSettings(_Section):
     max_held_mb: Annotated[float, BeforeValidator(_not_bool), Field(gt=0)] = Field(
         default=256, alias="MaxHeldMB"
     )  # of all bodies that are read, or whose commands have not ended
-    max_connections: Annotated[Whole, Field(ge=16)] = 10_000  # fewer where the system allows fewer
+    max_connections: Annotated[Whole, Field(ge=16)] = 4_000  # fewer where the system allows fewer
     allowed_hosts: list[Text] = []
     allowed_origins: list[Origin] = []  # whose pages may ask, and read the answers
     trusted_proxies: list[Network] = []  # whose X-Forwarded-For is believed

@@ -182,7 +182,7 @@ async def test_a_proxy_has_those_of_many(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 async def test_fewer_descriptors_than_strangers_want(tmp_path: Path) -> None:
     root = write_root(tmp_path)
-    async with child_host(root, descriptors=256) as (process, url), AsyncExitStack() as stack:
+    async with child_host(root, descriptors=600) as (process, url), AsyncExitStack() as stack:
         for address in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
             for _ in range(200):
                 _, writer = await connect(url, address)
