@@ -141,12 +141,17 @@ def _read_page(name: str) -> str:
     return (PAGES_PATH / name).read_text(encoding="utf-8")
 
 
-def add_explorer_routes(app: web.Application, modules: Callable[[], Sequence[ModulePage]]) -> None:
+def add_explorer_routes(
+    app: web.Application,
+    modules: Callable[[], Sequence[ModulePage]],
+    renderer: MarkdownRenderer | None = None,
+) -> None:
     """Add the page, its files, the fragments and the page's own services to `app`.
 
     `modules` is asked at each request, so that a module that comes or goes needs no restart.
+    `renderer` makes HTML of Markdown.
     """
-    renderer = MarkdownRenderer()
+    renderer = renderer or MarkdownRenderer()
     explorer = _Explorer(modules, renderer)
     app.router.add_get("/", explorer.show_page)
     app.router.add_get("/pages/{name}", explorer.send_file)

@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from host.web.explorer import ModulePage, add_explorer_routes, parse_fragment
+from host.web.rendering import MarkdownRenderer, NotRendered
 
 DEADLINE_S = 20.0
 CANNED_REPLY = "I am a **stand-in** and I answer one word after the other, slowly enough to watch."
@@ -145,7 +146,7 @@ class StandIn:
 
     def _build_app(self) -> web.Application:
         app = web.Application(middlewares=[self._watch])
-        add_explorer_routes(app, lambda: self._pages)
+        add_explorer_routes(app, lambda: self._pages, _WatchedRenderer(self))
         app.router.add_get("/field", self._show_field_page)
         app.router.add_get("/v1/status/ping", self._ping)
         app.router.add_get("/v1/module/list/status", self._list_modules)
@@ -164,11 +165,6 @@ class StandIn:
             request.transport.abort()
             return web.Response(status=503)  # goes nowhere
         self.requests.append(f"{request.method} {request.path}")
-        if request.path == "/v1/explorer/markdown":
-            if self.is_rendering_busy:
-                body = {"success": False, "error": "busy", "code": 503, "retryAfterMs": 100}
-                return web.json_response(body, status=503)
-            self.rendered.append((await request.json())["text"])
         response: web.StreamResponse = await handler(request)
         return response
 
@@ -296,3 +292,17 @@ def write_page(
         encoding="utf-8",
     )
     return ModulePage(module_id=module_id, name=module_id, path=path, routes=routes)
+
+
+class _WatchedRenderer(MarkdownRenderer):
+    """The real one; it notes what the page had made HTML of, and is busy when the test says so."""
+
+    def __init__(self, site: "StandIn") -> None:
+        super().__init__()
+        self._site = site
+
+    async def render(self, text: str, *, is_growing: bool = False) -> bytes:
+        if self._site.is_rendering_busy:
+            raise NotRendered("busy", is_for_now=True)
+        self._site.rendered.append(text)
+        return await super().render(text, is_growing=is_growing)
