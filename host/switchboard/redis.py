@@ -25,7 +25,7 @@ class RedisSwitchboard:
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
-        self._link = connections.link
+        self._client = connections.client
         self._subscriber = connections.subscriber
         self._host_id = secrets.token_hex(8)
         self._is_closed = False
@@ -39,18 +39,18 @@ class RedisSwitchboard:
 
     async def _post(self, instance_id: str, control: Control, answer_s: float) -> None:
         reqid, answer_ms = control.get("reqid", ""), max(1, round(answer_s * 1000))
-        await self._link.call("post", instance_id, json.dumps(control), reqid, MAIL_S, answer_ms)
+        await self._client.call("post", instance_id, json.dumps(control), reqid, MAIL_S, answer_ms)
 
     async def collect(self, instance_id: str, limit: int = 100) -> list[Control]:
-        mail = await self._link.call("collect", instance_id, limit, secrets.token_hex(8))
+        mail = await self._client.call("collect", instance_id, limit, secrets.token_hex(8))
         return [json.loads(one) for one in mail]
 
     async def wait(self, instance_id: str, timeout_s: float) -> None:
         async with self._subscriber.listening(
             self._connections.channel("mail", instance_id)
-        ) as ear:
-            if not self._is_closed and not await self._link.call("mail", instance_id):
-                await ear.wait(timeout_s)
+        ) as listener:
+            if not self._is_closed and not await self._client.call("mail", instance_id):
+                await listener.wait(timeout_s)
 
     def poke(self, instance_id: str) -> None:
         self._subscriber.ring(self._connections.channel("mail", instance_id))
@@ -63,26 +63,28 @@ class RedisSwitchboard:
     ) -> dict[str, Any] | None:
         reqid, loop = control["reqid"], asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
-        async with self._subscriber.listening(self._connections.channel("answer", reqid)) as ear:
+        async with self._subscriber.listening(
+            self._connections.channel("answer", reqid)
+        ) as listener:
             await self._post(instance_id, control, timeout_s)
             while not self._is_closed:
-                body = await self._link.call("answered", reqid)
+                body = await self._client.call("answered", reqid)
                 if body is not None:
                     answer: dict[str, Any] = json.loads(body)
                     return answer
                 left_s = ends_at - loop.time()
                 if left_s <= 0:
                     break
-                await ear.wait(left_s)
+                await listener.wait(left_s)
         return None
 
     async def answer(self, reqid: str, body: dict[str, Any]) -> bool:
-        return bool(await self._link.call("answer", reqid, json.dumps(body)))
+        return bool(await self._client.call("answer", reqid, json.dumps(body)))
 
     async def exchange(self, seen: list[Sighting]) -> list[Sighting]:
         told = {"now": time.monotonic(), "seen": [asdict(one) for one in seen]}
         said = json.dumps(told, default=str)
-        answer = await self._link.call("exchange", self._host_id, said, HOST_S)
+        answer = await self._client.call("exchange", self._host_id, said, HOST_S)
         heard: list[Sighting] = []
         for age_s, text in zip(answer[::2], answer[1::2], strict=True):
             body = json.loads(text)

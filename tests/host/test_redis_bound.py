@@ -41,7 +41,7 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
 
 
 async def ask(store: RedisStore, *command: str) -> object:
-    line = await store._connections.link.new_line()
+    line = await store._connections.client.new_connection()
     try:
         return await line.ask(*command)
     finally:
@@ -49,7 +49,7 @@ async def ask(store: RedisStore, *command: str) -> object:
 
 
 async def used_bytes(store: RedisStore) -> int:
-    used, _, _ = await store._connections.link.call("tidy", "", 3600)
+    used, _, _ = await store._connections.client.call("tidy", "", 3600)
     return int(used)
 
 
@@ -91,7 +91,7 @@ async def test_a_full_memory_refuses_starts_alone(store: RedisStore) -> None:
 async def test_what_is_beyond_its_bound_refuses_starts_alone(store: RedisStore) -> None:
     running = await claimed(store)
     await store.create(new(key="known"))
-    bound = store._bound = MemoryBound(store._connections.link, 1, 3600)
+    bound = store._bound = MemoryBound(store._connections.client, 1, 3600)
     assert not await bound.tidy()
     await expect_all_but_starts(store, running, "StoreMaxMB")
     bound._max_bytes = 1000 * MB
@@ -104,7 +104,7 @@ async def test_the_oldest_ended_leave_first(store: RedisStore) -> None:
     await store.append(running, attempt, 0, "x" * MB, {})
     ids = [await ended(store, MB, key=f"key {n}") for n in range(6)]
     waiting = (await store.create(new())).id
-    bound = MemoryBound(store._connections.link, await used_bytes(store) - 2.5 * MB, 3600)
+    bound = MemoryBound(store._connections.client, await used_bytes(store) - 2.5 * MB, 3600)
     while await bound.tidy():
         pass
     assert bound.trouble == ""
@@ -120,7 +120,7 @@ async def test_maxmemory_too_is_a_bound(store: RedisStore) -> None:
         await ended(store, MB)
     full = await used_bytes(store)
     await ask(store, "CONFIG", "SET", "maxmemory", str(full))
-    bound = MemoryBound(store._connections.link, None, 3600)
+    bound = MemoryBound(store._connections.client, None, 3600)
     while await bound.tidy():
         pass
     assert await used_bytes(store) <= 0.9 * full and bound.trouble == ""
@@ -128,9 +128,9 @@ async def test_maxmemory_too_is_a_bound(store: RedisStore) -> None:
 
 async def test_what_has_left_by_itself_is_trimmed_no_more(store: RedisStore) -> None:
     await ended(store, 10)
-    ended_key = f"{store._connections.link.prefix}ended"
+    ended_key = f"{store._connections.client.prefix}ended"
     assert await ask(store, "ZCARD", ended_key) == 1
-    await MemoryBound(store._connections.link, None, -1).tidy()
+    await MemoryBound(store._connections.client, None, -1).tidy()
     assert await ask(store, "ZCARD", ended_key) == 0
 
 

@@ -16,7 +16,7 @@ from host.commands import Command
 from host.store.redis import RedisConnections, RedisStore
 from host.store.redis import waiting as waiting_file
 from host.store.redis.claims import RedisClaims, Wanted
-from host.store.redis.subscriber import Channel, Ear
+from host.store.redis.subscriber import Channel, Listener
 
 SETTLED_S = 0.1
 
@@ -138,29 +138,39 @@ async def test_a_line_that_broke_wakes_all(hosts: list[RedisStore]) -> None:
     store = hosts[0]
     claims = waiting(store, 3)
     await asyncio.sleep(SETTLED_S)
-    assert store._subscriber._line is not None
-    store._subscriber._line.lost.set()
+    assert store._subscriber._connection is not None
+    store._subscriber._connection.lost.set()
     made = {(await hosts[1].create(new())).id for _ in range(3)}
     assert {one.id for one in await asyncio.gather(*claims) if one} == made
 
 
 def test_a_message_rings_the_first_of_each_line() -> None:
     channel = Channel(0.0)
-    readers, anything, short = [Ear(), Ear()], [Ear("any"), Ear("any")], [Ear("short")]
-    channel.ears = dict.fromkeys([*readers, *anything, *short])
+    readers, anything, short = (
+        [Listener(), Listener()],
+        [Listener("any"), Listener("any")],
+        [Listener("short")],
+    )
+    channel.listeners = dict.fromkeys([*readers, *anything, *short])
     channel.tell()
-    assert [ear.has_rung for ear in channel.ears] == [True, True, True, False, True]
+    assert [ear.has_rung for ear in channel.listeners] == [True, True, True, False, True]
     channel.tell()  # the next one, for the first has not heard it yet
     assert anything[1].has_rung
 
 
 def test_who_leaves_unheard_passes_it_on_in_his_line() -> None:
     channel = Channel(0.0)
-    first, reader, short, second, third = Ear("any"), Ear(), Ear("short"), Ear("any"), Ear("any")
-    channel.ears = dict.fromkeys([first, reader, short, second, third])
+    first, reader, short, second, third = (
+        Listener("any"),
+        Listener(),
+        Listener("short"),
+        Listener("any"),
+        Listener("any"),
+    )
+    channel.listeners = dict.fromkeys([first, reader, short, second, third])
     first.ring()
     channel.leave(first)
-    assert [ear.has_rung for ear in channel.ears] == [False, False, True, False]
+    assert [ear.has_rung for ear in channel.listeners] == [False, False, True, False]
     reader.ring()
     channel.leave(reader)
-    assert [ear.has_rung for ear in channel.ears] == [False, True, False]
+    assert [ear.has_rung for ear in channel.listeners] == [False, True, False]

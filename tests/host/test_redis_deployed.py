@@ -15,8 +15,8 @@ from store_suite import QUEUE, claimed, new
 from host.commands import Outcome
 from host.store.protocol import StoreUnavailable
 from host.store.redis import RedisConnections, RedisStore
-from host.store.redis.errors import LineLost
-from host.store.redis.link import RedisLink
+from host.store.redis.client import RedisClient
+from host.store.redis.errors import ConnectionLost
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "redis.conf"
 
@@ -34,7 +34,7 @@ class Deployed:
         return f"rediss://llamachat:change-this-password@{self._place}"
 
     async def ask(self, *command: str) -> Any:
-        line = await RedisLink(self.url).new_line()
+        line = await RedisClient(self.url).new_connection()
         try:
             return await line.ask(*command)
         finally:
@@ -82,5 +82,5 @@ async def test_nobody_gets_in_as_default(deployed: Deployed, user: str) -> None:
 
 async def test_its_user_sees_nothing_of_others(deployed: Deployed) -> None:
     for command in (("GET", "other:key"), ("FLUSHALL",), ("CONFIG", "SET", "maxmemory", "1")):
-        with pytest.raises((RedisError, LineLost), match="permissions"):
+        with pytest.raises((RedisError, ConnectionLost), match="permissions"):
             await deployed.ask(*command)

@@ -33,7 +33,7 @@ def test_a_connection_has_the_methods_of_a_line(method: Any, names: set[str]) ->
 
 
 def test_an_address_makes_connections() -> None:
-    """As `RedisLink.new_line` makes its own, outside of any pool."""
+    """As `RedisClient.new_line` makes its own, outside of any pool."""
     pool = ConnectionPool.from_url(
         "redis://user:word@127.0.0.1:7/3", protocol=2, socket_timeout=None
     )

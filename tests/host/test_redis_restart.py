@@ -16,7 +16,7 @@ from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, Command, CommandError, Outcome, State
 from host.store.protocol import StoreUnavailable
-from host.store.redis import RedisConnections, RedisStore, line
+from host.store.redis import RedisConnections, RedisStore, connection
 from host.store.redis.scripts import script
 
 T = TypeVar("T")
@@ -168,8 +168,8 @@ async def test_leases_begin_anew_when_nobody_could_renew(server: RedisServer) ->
 
 async def forget_sweeps(store: RedisStore) -> None:
     """As if no host had asked who has lapsed for a minute."""
-    other = await store._connections.link.new_line()
-    key = f"{store._connections.link.prefix}swept"
+    other = await store._connections.client.new_connection()
+    key = f"{store._connections.client.prefix}swept"
     asked = float(await other.ask("GET", key))
     await other.ask("SET", key, asked - 60)
     await other.close()
@@ -183,11 +183,11 @@ async def test_a_host_that_connects_again_lengthens_no_lease(server: RedisServer
     assert await store.lapsed() == []
     await store.renew("worker", -1)
     await other.open()
-    broken = other._connections.link._line
+    broken = other._connections.client._connection
     assert broken is not None
     broken.lost.set()
     await until_done(partial(other.stats, QUEUE))  # over the next line
-    assert other._connections.link._line is not broken
+    assert other._connections.client._connection is not broken
     assert await other.lapsed() == ["worker"] == await store.lapsed()
     await other.close()
     await store.close()
@@ -244,7 +244,7 @@ async def test_a_frozen_redis_is_noticed(server: RedisServer, store: RedisStore)
 async def test_a_frozen_redis_is_noticed_while_others_go_on_asking(
     server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "SILENCE_S", 0.3)
+    monkeypatch.setattr(connection, "SILENCE_S", 0.3)
     made = await store.create(new())
     server.pause()
     first = asyncio.create_task(store.read(made.id))
@@ -286,14 +286,14 @@ async def test_a_full_memory_is_said(server: RedisServer, store: RedisStore) -> 
 
 
 async def set_option(store: RedisStore, name: str, value: str) -> None:
-    line = await store._connections.link.new_line()
+    line = await store._connections.client.new_connection()
     await line.ask("CONFIG", "SET", name, value)
     await line.close()
 
 
 async def test_flushed_scripts_are_sent_again(store: RedisStore) -> None:
     made = await store.create(new())
-    line = await store._connections.link.new_line()
+    line = await store._connections.client.new_connection()
     await line.ask("SCRIPT", "FLUSH")
     await line.close()
     assert await store.position(made.id) == 1
@@ -314,7 +314,7 @@ class TestLostAnswers:
         made = RedisStore(RedisConnections(proxy.url, namespace=secrets.token_hex(4)))
         await made.open()
         await made.create(new())
-        line = await made._connections.link.new_line()
+        line = await made._connections.client.new_connection()
         for name in ("claim", "append", "finish", "requeue", "delete"):  # Redis knows them all
             await line.ask("SCRIPT", "LOAD", script(name).source)
         await line.close()

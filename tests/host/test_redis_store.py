@@ -14,7 +14,7 @@ from store_suite import QUEUE, StoreSuite, claimed, new
 from host.commands import Outcome
 from host.store.protocol import Append
 from host.store.redis import RedisConnections, RedisStore
-from host.store.redis.line import Argument, Line
+from host.store.redis.connection import Argument, Connection
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
@@ -54,8 +54,8 @@ class TestRedisStore(StoreSuite):
 
 async def lives_on(store: RedisStore) -> dict[str, int]:
     """Each key of the store's namespace, and its time to live in seconds; -1 = for ever."""
-    link = store._connections.link
-    line = await link.new_line()
+    link = store._connections.client
+    line = await link.new_connection()
     keys = await line.ask("KEYS", link.prefix.replace("{", "[{]") + "*")
     found = {key.decode()[len(link.prefix) :]: await line.ask("TTL", key) for key in keys}
     await line.close()
@@ -87,7 +87,7 @@ async def test_a_deleted_command_leaves_nothing(store: RedisStore) -> None:
 
 
 async def test_two_hosts_see_one_store(server: RedisServer, store: RedisStore) -> None:
-    namespace = store._connections.link.prefix[1:-2]
+    namespace = store._connections.client.prefix[1:-2]
     other = RedisStore(RedisConnections(server.url, namespace=namespace))
     await other.open()
     made = await store.create(new())
@@ -117,9 +117,9 @@ async def test_what_is_remembered_has_a_limit(
 def trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many questions went to Redis since it was called last."""
     asked: list[str] = []
-    ask = Line.ask
+    ask = Connection.ask
 
-    def counting(self: Line, *command: Argument) -> asyncio.Future[Any]:
+    def counting(self: Connection, *command: Argument) -> asyncio.Future[Any]:
         asked.append(str(command[0]))
         return ask(self, *command)
 
@@ -128,7 +128,7 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
         asked.clear()
         return found
 
-    monkeypatch.setattr(Line, "ask", counting)
+    monkeypatch.setattr(Connection, "ask", counting)
     return count
 
 
@@ -193,8 +193,8 @@ async def test_round_trips(store: RedisStore, trips: Callable[[], int]) -> None:
 
 async def test_a_clock_that_is_set_moves_no_limit_and_no_lease(store: RedisStore) -> None:
     """The server's clock cannot be set here: what it is counted from moves instead."""
-    line = await store._connections.link.new_line()
-    prefix = store._connections.link.prefix
+    line = await store._connections.client.new_connection()
+    prefix = store._connections.client.prefix
     for jump_s in (3600, -3600):
         await line.ask("SET", f"{prefix}skew", jump_s)
         await store.create(new(max_wait_s=60, max_run_s=60))
@@ -213,14 +213,14 @@ async def test_a_clock_that_is_set_moves_no_limit_and_no_lease(store: RedisStore
 
 
 async def test_a_host_that_slept_moves_no_clock(server: RedisServer, store: RedisStore) -> None:
-    namespace = store._connections.link.prefix[1:-2]
+    namespace = store._connections.client.prefix[1:-2]
     other = RedisStore(RedisConnections(server.url, namespace=namespace))
     await other.open()
     assert await store.lapsed() == await other.lapsed() == []
     assert store._clock is not None
     store._clock = store._clock[0] - 3600, store._clock[1]  # its own clock stood still meanwhile
     assert await other.lapsed() == await store.lapsed() == []
-    line = await store._connections.link.new_line()
-    assert await line.ask("GET", f"{store._connections.link.prefix}skew") is None
+    line = await store._connections.client.new_connection()
+    assert await line.ask("GET", f"{store._connections.client.prefix}skew") is None
     await line.close()
     await other.close()

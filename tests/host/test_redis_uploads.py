@@ -14,7 +14,7 @@ from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, NewCommand, Outcome, State
 from host.store.protocol import QueueFull, StoreUnavailable
-from host.store.redis import RedisConnections, RedisStore, freight, line
+from host.store.redis import RedisConnections, RedisStore, big_values, connection
 from host.store.redis.scripts import script
 
 MB = 2**20
@@ -75,23 +75,23 @@ def with_file(size: int, **more: Any) -> NewCommand:
 
 
 async def keys_of(store: RedisStore, kind: str) -> set[str]:
-    link = store._connections.link
-    found = await (one := await link.new_line()).ask(
+    link = store._connections.client
+    found = await (one := await link.new_connection()).ask(
         "KEYS", link.prefix.replace("{", "[{]") + f"{kind}:*"
     )
     await one.close()
     return {key.decode().rpartition(":")[2] for key in found}
 
 
-@pytest.mark.parametrize("size", [100, freight.PART_BYTES, 3 * MB + 1])
+@pytest.mark.parametrize("size", [100, big_values.PART_BYTES, 3 * MB + 1])
 async def test_an_upload_comes_back_as_it_was(store: RedisStore, size: int) -> None:
     asked = with_file(size)
     made = await store.create(asked)
     work = await store.claim(QUEUE, "worker", wait_s=0)
     assert work is not None and work.id == made.id and work.payload == asked.payload
     assert await keys_of(store, "files") == {made.id}
-    link = store._connections.link
-    one = await link.new_line()
+    link = store._connections.client
+    one = await link.new_connection()
     assert await one.ask("TTL", f"{link.prefix}files:{made.id}") == -1  # it is kept for good
     await one.close()
 
@@ -107,13 +107,14 @@ async def test_three_uploads_on_a_slow_line_all_arrive(
     proxy: SlowProxy, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each takes several times as long as an answer may; the line is never given up."""
-    first_lines = [link._line for link in (store._connections.link, store._connections.freight)]
-    monkeypatch.setattr(line, "SILENCE_S", 0.5)
+    both = (store._connections.client, store._connections.big_values)
+    before = [client._connection for client in both]
+    monkeypatch.setattr(connection, "SILENCE_S", 0.5)
     proxy.bytes_per_s = 6 * MB
     made = await asyncio.gather(*(store.create(with_file(4 * MB)) for _ in range(3)))
     proxy.bytes_per_s = 0
     assert [one.id for one in await store.queued(QUEUE)] == sorted(one.id for one in made)
-    assert [store._connections.link._line, store._connections.freight._line] == first_lines
+    assert [client._connection for client in both] == before
 
 
 async def test_nobody_waits_behind_an_upload(proxy: SlowProxy, store: RedisStore) -> None:
@@ -148,9 +149,9 @@ async def test_a_value_that_has_left_before_its_start_is_said(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*args: Any) -> str:
-        return freight.HERE
+        return big_values.HERE
 
-    monkeypatch.setattr(freight.Freight, "sent", lost)
+    monkeypatch.setattr(big_values.BigValues, "sent", lost)
     with pytest.raises(StoreUnavailable, match="left Redis before"):
         await store.create(with_file(MB))
     assert await store.queued(QUEUE) == []

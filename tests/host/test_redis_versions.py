@@ -18,7 +18,7 @@ from store_suite import QUEUE, new
 from host.commands import CancelAnswer, Command, Outcome, State
 from host.store.protocol import StoreUnavailable
 from host.store.redis import RedisConnections, RedisStore
-from host.store.redis.line import Argument
+from host.store.redis.connection import Argument
 
 OLD_SCRIPTS = Path(__file__).parent / "old_stores" / "redis-1"
 FILE = {"name": "f", "data": "VVBMT0FE"}
@@ -50,10 +50,10 @@ class OldHost:
     """A host of format 1 in the namespace of `store`, as far as it is its scripts."""
 
     def __init__(self, store: RedisStore) -> None:
-        self._link = store._connections.link
+        self._link = store._connections.client
 
     async def ask(self, *command: Argument) -> Any:
-        line = await self._link.new_line()
+        line = await self._link.new_connection()
         try:
             return await line.ask(*command)
         finally:
@@ -134,20 +134,20 @@ async def test_what_a_later_version_asks_for_is_refused_in_plain_words(
     server: RedisServer, store: RedisStore, old: OldHost
 ) -> None:
     made = await store.create(new())
-    await old.ask("SET", f"{store._connections.link.prefix}format", 3)
+    await old.ask("SET", f"{store._connections.client.prefix}format", 3)
     for asked in (store.claim(QUEUE, "worker", wait_s=0), store.read(made.id), store.create(new())):
         with pytest.raises(StoreUnavailable, match=r"a later version.*update this host"):
             await asked
-    namespace = store._connections.link.prefix[1:-2]
+    namespace = store._connections.client.prefix[1:-2]
     with pytest.raises(StoreUnavailable, match=r"a later version.*update this host"):
         await RedisStore(RedisConnections(server.url, namespace=namespace)).open()
-    await old.ask("DEL", f"{store._connections.link.prefix}format")
+    await old.ask("DEL", f"{store._connections.client.prefix}format")
     assert [one.id for one in await store.queued(QUEUE)] == [made.id]  # nothing was changed
 
 
 async def test_a_record_of_a_later_format_is_not_misread(store: RedisStore, old: OldHost) -> None:
     made = await store.create(new())
-    await old.ask("HSET", f"{store._connections.link.prefix}c:{made.id}", "format", 3)
+    await old.ask("HSET", f"{store._connections.client.prefix}c:{made.id}", "format", 3)
     with pytest.raises(StoreUnavailable, match="format 3, and this host knows 2"):
         await store.read(made.id)
 
@@ -156,7 +156,7 @@ async def test_what_never_changes_is_one_value(store: RedisStore, old: OldHost) 
     """Text that is no UTF-8 too, as a header may bring it."""
     said = {"client": "10.0.0.1 \udcff\n\x00", "max_wait_s": 60.0, "max_run_s": None}
     made = await store.create(new(key='k "\udcff', **said))
-    raw = await old.ask("HGET", f"{store._connections.link.prefix}c:{made.id}", "fixed")
+    raw = await old.ask("HGET", f"{store._connections.client.prefix}c:{made.id}", "fixed")
     assert {"module_id", "turn", "number", "created_at"} <= json.loads(
         raw.decode("utf-8", "surrogatepass")
     ).keys()

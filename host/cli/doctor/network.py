@@ -94,15 +94,15 @@ def _taker(port: int) -> str:
 
 async def check_redis(url: str) -> Check:
     """The Redis that hosts share: reachable, new enough, letting this host in."""
-    from host.store.redis.link import OLDEST_VERSION, RedisLink  # slow to load, seldom needed
+    from host.store.redis.client import OLDEST_VERSION, RedisClient  # slow to load, seldom needed
 
-    link = RedisLink(url)
+    client = RedisClient(url)
     try:
-        await asyncio.wait_for(link.open(), REDIS_WITHIN_S)
+        await asyncio.wait_for(client.open(), REDIS_WITHIN_S)
     except (StoreUnavailable, asyncio.TimeoutError) as error:
-        finding = str(error) or f"Redis at {link.place}: no answer within {REDIS_WITHIN_S:g} s"
+        finding = str(error) or f"Redis at {client.place}: no answer within {REDIS_WITHIN_S:g} s"
         remedy = f"start Redis {OLDEST_VERSION} or newer there, or correct Server.Store"
         return bad("redis", finding, remedy)
     finally:
-        await link.close()
-    return good("redis", link.place)
+        await client.close()
+    return good("redis", client.place)

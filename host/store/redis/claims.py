@@ -15,10 +15,10 @@ from typing import Any
 
 from host.commands import Command
 from host.store.protocol import StoreUnavailable
+from host.store.redis.big_values import PART_BYTES, BigValues
 from host.store.redis.connections import RedisConnections
-from host.store.redis.freight import PART_BYTES, Freight
 from host.store.redis.records import Records, payload_of
-from host.store.redis.subscriber import Ear
+from host.store.redis.subscriber import Listener
 from host.store.redis.waiting import Waiting
 
 
@@ -50,7 +50,7 @@ class RedisClaims:
     ) -> None:
         self._connections = connections
         self._records = records
-        self._freight = Freight(connections.freight)
+        self._big_values = BigValues(connections.big_values)
         self._first_lease_s = first_lease_s
         self._give_back = give_back
         self._unanswered: dict[tuple[str, str], str] = {}  # (queue, worker): attempt
@@ -61,12 +61,12 @@ class RedisClaims:
         if wait_s <= 0:
             return None if self.is_closed else await self._try(wanted)
         channel = self._connections.channel("queue", wanted.queue)
-        async with self._connections.subscriber.listening(channel, wanted.line) as ear:
-            return await self._when_told(wanted, ear, wait_s)
+        async with self._connections.subscriber.listening(channel, wanted.line) as listener:
+            return await self._when_told(wanted, listener, wait_s)
 
-    async def _when_told(self, wanted: Wanted, ear: Ear, wait_s: float) -> Command | None:
+    async def _when_told(self, wanted: Wanted, listener: Listener, wait_s: float) -> Command | None:
         """Try whenever it rings. Who leaves, and knows of more that waits, passes it on."""
-        waiting = Waiting(ear, wait_s)
+        waiting = Waiting(listener, wait_s)
         knows_all = False
         try:
             while not self.is_closed:
@@ -85,7 +85,7 @@ class RedisClaims:
             return None
         finally:
             if not knows_all:
-                ear.ring()
+                listener.ring()
 
     async def _try(self, wanted: Wanted) -> Command | None:
         """One try. When it is cancelled, what it has claimed goes back before it ends."""
@@ -107,7 +107,7 @@ class RedisClaims:
         is_retry = attempt is not None
         attempt = attempt or secrets.token_hex(8)
         try:
-            view = await self._connections.link.call(
+            view = await self._connections.client.call(
                 "claim",
                 *place,
                 attempt,
@@ -127,8 +127,8 @@ class RedisClaims:
         command = self._records.read(view[0].decode(), view[4:])
         if command is None:
             return None
-        asked = await self._freight.received("payload", command.id, view[2])
-        files = await self._freight.received("files", command.id, view[3])
+        asked = await self._big_values.received("payload", command.id, view[2])
+        files = await self._big_values.received("files", command.id, view[3])
         if asked is None or files is None:
             return None
         return replace(command, payload=payload_of(asked, files))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host.store.redis.link import PATIENCE_S, RedisLink
+from host.store.redis.client import PATIENCE_S, RedisClient
 from host.store.redis.subscriber import Subscriber
 
 
@@ -24,21 +24,21 @@ class RedisConnections:
         must_be_there: bool = True,
     ) -> None:
         self._must_be_there = must_be_there
-        self.link = RedisLink(url, namespace=namespace, patience_s=patience_s)
-        self.freight = RedisLink(
+        self.client = RedisClient(url, namespace=namespace, patience_s=patience_s)
+        self.big_values = RedisClient(
             url, namespace=namespace, patience_s=patience_s, is_talkative=False
         )
-        self.subscriber = Subscriber(self.link)
+        self.subscriber = Subscriber(self.client)
         self._users = 0
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         if self._users == 0:
             try:
-                await self.link.open(must_be_there=self._must_be_there)
-                await self.freight.open(must_be_there=self._must_be_there)
+                await self.client.open(must_be_there=self._must_be_there)
+                await self.big_values.open(must_be_there=self._must_be_there)
             except BaseException:
-                await self.link.close()
+                await self.client.close()
                 raise
             await self.subscriber.open()
         self._users += 1
@@ -48,9 +48,9 @@ class RedisConnections:
         self._users -= 1
         if self._users == 0:
             await self.subscriber.close()
-            await self.freight.close()
-            await self.link.close()
+            await self.big_values.close()
+            await self.client.close()
 
     def channel(self, kind: str, name: str) -> str:
         """Where the scripts publish what changes."""
-        return f"{self.link.prefix}{kind}:{name}"
+        return f"{self.client.prefix}{kind}:{name}"

@@ -19,7 +19,7 @@ from redis.exceptions import (
 _AWAY = "is it running, and may this machine reach it?"
 
 
-class LineLost(Exception):
+class ConnectionLost(Exception):
     """The connection ended before an answer came: what was asked may have been done."""
 
     def __init__(self, why: BaseException | str) -> None:
@@ -36,7 +36,7 @@ def spoken_url(url: str) -> str:
 
 def plain_words(error: BaseException) -> str:
     """What is wrong and what to do about it."""
-    if isinstance(error, LineLost) and isinstance(error.why, BaseException):
+    if isinstance(error, ConnectionLost) and isinstance(error.why, BaseException):
         return plain_words(error.why)
     if isinstance(error, AuthenticationError) or _starts(error, "NOAUTH", "WRONGPASS", "NOPERM"):
         return f"it does not let this host in ({error}): put user and password into Server.Store"
@@ -53,18 +53,18 @@ def plain_words(error: BaseException) -> str:
         return f"a later version of this program works with it ({error}): update this host"
     if _starts(error, "MISCONF", "NOREPLICAS"):
         return f"it cannot write ({error}): look at its disk and its log"
-    if isinstance(error, (ConnectionError, TimeoutError, LineLost, OSError)):
+    if isinstance(error, (ConnectionError, TimeoutError, ConnectionLost, OSError)):
         return f"{error or type(error).__name__}: {_AWAY}"
     return f"{error or type(error).__name__}"
 
 
 def is_away(error: BaseException) -> bool:
     """Whether nobody answers there, or not yet; not that who answers cannot be used."""
-    if isinstance(error, LineLost) and isinstance(error.why, BaseException):
+    if isinstance(error, ConnectionLost) and isinstance(error.why, BaseException):
         return is_away(error.why)
     if isinstance(error, AuthenticationError):
         return False
-    return isinstance(error, (ConnectionError, TimeoutError, LineLost, OSError))
+    return isinstance(error, (ConnectionError, TimeoutError, ConnectionLost, OSError))
 
 
 def _starts(error: BaseException, *codes: str) -> bool:

@@ -1,7 +1,7 @@
 """Commands on a Redis that any number of hosts share.
 
 Invariants: every operation is one script, so it is whole or has not happened; each is safe to try
-again after its answer got lost (link.py); nothing a host remembers decides anything.
+again after its answer got lost (client.py); nothing a host remembers decides anything.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from host.store.protocol import (
     Reported,
     StoreUnavailable,
 )
+from host.store.redis.big_values import BigValues
 from host.store.redis.bound import MemoryBound
 from host.store.redis.claims import RedisClaims, Wanted
+from host.store.redis.connection import Argument, Connection
 from host.store.redis.connections import RedisConnections
-from host.store.redis.freight import Freight
-from host.store.redis.line import Argument, Line
 from host.store.redis.records import NOTHING, Known, Records, fixed_of, spoken
 from host.store.redis.shared_reads import SharedReads
 from host.store.redis.waiting import Waiting
@@ -69,11 +69,11 @@ class RedisStore:
         first_lease_s: float = FIRST_LEASE_S,
     ) -> None:
         self._connections = connections
-        self._link = connections.link
-        self._freight = Freight(connections.freight)
+        self._client = connections.client
+        self._big_values = BigValues(connections.big_values)
         self._subscriber = connections.subscriber
         self._keep_s = max(1, round(keep_s))
-        self._bound = MemoryBound(connections.link, max_bytes, self._keep_s)
+        self._bound = MemoryBound(connections.client, max_bytes, self._keep_s)
         self._max_queue_length = max_queue_length
         self._first_lease_s = first_lease_s
         self._records = Records()
@@ -84,14 +84,14 @@ class RedisStore:
             None  # Redis' time, and this host's when it said it
         )
         self._is_closed = False
-        self._link.add_greeting(self._greet)
+        self._client.add_greeting(self._greet)
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         await self._connections.open()
         self._bound.open()
 
-    async def _greet(self, line: Line) -> None:
+    async def _greet(self, connection: Connection) -> None:
         """What is remembered may be newer than what a server kept whose machine went down."""
         self._records.clear()
 
@@ -106,10 +106,10 @@ class RedisStore:
         trouble = self._bound.trouble
         if not trouble:
             values = [
-                await self._freight.sent("payload", command.id, spoken(payload)),
-                await self._freight.sent("files", command.id, spoken(files) if files else b""),
+                await self._big_values.sent("payload", command.id, spoken(payload)),
+                await self._big_values.sent("files", command.id, spoken(files) if files else b""),
             ]
-        answer = await self._link.call(
+        answer = await self._client.call(
             "create",
             command.id,
             fixed_of(command),
@@ -162,7 +162,7 @@ class RedisStore:
 
     async def report(self, worker: str, appends: Sequence[Append]) -> Reported:
         told = [one for append in appends for one in _told(append)]
-        answers, to_stop = await self._link.call("append", worker, *told)
+        answers, to_stop = await self._client.call("append", worker, *told)
         pairs = zip(appends, answers, strict=True)
         found = [_wrong(append.command_id, answer) or int(answer) for append, answer in pairs]
         return Reported(found, _texts(to_stop))
@@ -176,7 +176,7 @@ class RedisStore:
         known = self._records.known(command_id)
         reply = outcome.result.get("reply")
         has_reply = isinstance(reply, str)
-        answer = await self._link.call(
+        answer = await self._client.call(
             "finish",
             command_id,
             attempt or "",
@@ -198,7 +198,7 @@ class RedisStore:
 
     async def requeue(self, command_id: str, attempt: str, error: str | None = None) -> Command:
         known = self._records.known(command_id)
-        answer = await self._link.call(
+        answer = await self._client.call(
             "requeue",
             command_id,
             attempt,
@@ -215,12 +215,12 @@ class RedisStore:
         await self.requeue(command.id, command.attempt or "")
 
     async def adopt(self, command_id: str) -> None:
-        if not await self._link.call("adopt", command_id):
+        if not await self._client.call("adopt", command_id):
             raise UnknownCommand(command_id)
 
     async def cancel(self, command_id: str, wish: str = "cancelled") -> CancelAnswer:
         result = json.dumps(Outcome.cancelled().result)
-        answer = await self._link.call("cancel", command_id, wish, result, self._keep_s)
+        answer = await self._client.call("cancel", command_id, wish, result, self._keep_s)
         return CancelAnswer(answer.decode())
 
     async def read(self, command_id: str) -> Command | None:
@@ -228,21 +228,23 @@ class RedisStore:
 
     async def _read(self, command_id: str) -> Command | None:
         known = self._records.known(command_id)
-        view = await self._link.call("read", command_id, known.version, known.place)
+        view = await self._client.call("read", command_id, known.version, known.place)
         return self._records.read(command_id, view, known)
 
     async def position(self, command_id: str) -> int:
-        return int(await self._link.call("position", command_id))
+        return int(await self._client.call("position", command_id))
 
     async def delete(self, command_id: str) -> bool:
-        is_gone = bool(await self._link.call("delete", command_id))
+        is_gone = bool(await self._client.call("delete", command_id))
         if is_gone:
             self._records.forget(command_id)
         return is_gone
 
     async def wait(self, command_id: str, version: int, timeout_s: float) -> Command | None:
-        async with self._subscriber.listening(self._connections.channel("c", command_id)) as ear:
-            waiting = Waiting(ear, timeout_s)
+        async with self._subscriber.listening(
+            self._connections.channel("c", command_id)
+        ) as listener:
+            waiting = Waiting(listener, timeout_s)
             while not self._is_closed:
                 try:
                     command = await self.read(command_id)
@@ -255,10 +257,10 @@ class RedisStore:
         return self._records.known(command_id).command
 
     async def queued(self, queue: str) -> list[Command]:
-        return await self._all(await self._link.call("queued", queue))
+        return await self._all(await self._client.call("queued", queue))
 
     async def overdue(self) -> list[Overdue]:
-        answer = await self._link.call("overdue")
+        answer = await self._client.call("overdue")
         over_s = dict(zip((one.decode() for one in answer[::2]), answer[1::2], strict=True))
         return [Overdue(one, float(over_s[one.id])) for one in await self._all(answer[::2])]
 
@@ -266,14 +268,14 @@ class RedisStore:
         found = []
         for start in range(0, len(ids), BATCH):
             names = [one.decode() for one in ids[start : start + BATCH]]
-            views = await self._link.call("views", *names)
+            views = await self._client.call("views", *names)
             found += [self._records.read(*one) for one in zip(names, views, strict=True)]
         return [one for one in found if one is not None]
 
     async def running(self, worker: str) -> list[Command]:
         known = {one: self._records.known(one) for one in self._held.get(worker, ())}
         told = [x for name, one in known.items() for x in (name, one.version, one.place)]
-        answer = await self._link.call("running", worker, *told)
+        answer = await self._client.call("running", worker, *told)
         found = []
         for raw, view in zip(answer[::2], answer[1::2], strict=True):
             command = self._records.read(raw.decode(), view, known.get(raw.decode(), NOTHING))
@@ -285,26 +287,26 @@ class RedisStore:
         return found
 
     async def busy(self, *workers: str) -> list[Busy]:
-        answer = await self._link.call("busy", *workers)
+        answer = await self._client.call("busy", *workers)
         rows = zip(_texts(answer[::3]), _texts(answer[1::3]), answer[2::3], strict=True)
         return [Busy(command_id, queue, float(run_s)) for command_id, queue, run_s in rows]
 
     async def workers(self) -> list[str]:
-        return _texts(await self._link.call("holders"))
+        return _texts(await self._client.call("holders"))
 
     async def renew(self, worker: str, lease_s: float) -> None:
-        await self._link.call("renew", worker, lease_s)
+        await self._client.call("renew", worker, lease_s)
 
     async def lapsed(self) -> list[str]:
         now = time.monotonic()
         expected = "" if self._clock is None else self._clock[0] + now - self._clock[1]
         terms = (AWAY_S, self._first_lease_s, JUMP_S)
-        said, *workers = await self._link.call("lapsed", *terms, expected)
+        said, *workers = await self._client.call("lapsed", *terms, expected)
         self._clock = float(said), now
         return _texts(workers)
 
     async def stats(self, queue: str) -> QueueStats:
-        found = await self._link.call("stats", queue)
+        found = await self._client.call("stats", queue)
         ends, since_s = found[6], float(found[7] or 0)
         return QueueStats(
             queue=queue,

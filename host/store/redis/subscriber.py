@@ -16,9 +16,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from host.store.redis.errors import LineLost, plain_words
-from host.store.redis.line import Line
-from host.store.redis.link import FIRST_PAUSE_S, LONGEST_PAUSE_S, RedisLink
+from host.store.redis.client import FIRST_PAUSE_S, LONGEST_PAUSE_S, RedisClient
+from host.store.redis.connection import Connection
+from host.store.redis.errors import ConnectionLost, plain_words
 from host.wakeups import until_set
 
 _log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ LINGER_S = 10.0  # a channel that nobody listens to any more stays subscribed fo
 SILENCE_S = 15.0  # three tries without an answer: the connection is dead
 
 
-class Ear:
+class Listener:
     """One listener on one channel. What rings before it waits is not lost.
 
-    Of the ears in one `line` a message rings the first that has not rung yet; in none, all.
+    Of the listeners in one `line` a message rings the first that has not rung yet; in none, all.
     """
 
     def __init__(self, line: str = "") -> None:
@@ -76,40 +76,40 @@ class Channel:
     """Who listens on it."""
 
     idle_since: float
-    ears: dict[Ear, None] = field(default_factory=dict)  # in the order they came
+    listeners: dict[Listener, None] = field(default_factory=dict)  # in the order they came
     is_heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ring(self) -> None:
         """All: something may have been missed."""
-        for ear in self.ears:
-            ear.ring()
+        for listener in self.listeners:
+            listener.ring()
 
     def tell(self) -> None:
         """Something was published."""
         told: set[str] = set()
-        for ear in self.ears:
-            if not (ear.line in told or (ear.line and ear.has_rung)):
-                ear.ring()
-                if ear.line:
-                    told.add(ear.line)
+        for listener in self.listeners:
+            if not (listener.line in told or (listener.line and listener.has_rung)):
+                listener.ring()
+                if listener.line:
+                    told.add(listener.line)
 
-    def leave(self, left: Ear) -> None:
-        del self.ears[left]
+    def leave(self, left: Listener) -> None:
+        del self.listeners[left]
         if left.line and left.has_rung:
             self._pass_on(left.line)
 
     def _pass_on(self, line: str) -> None:
-        for ear in self.ears:
-            if ear.line == line and not ear.has_rung:
-                return ear.ring()
+        for listener in self.listeners:
+            if listener.line == line and not listener.has_rung:
+                return listener.ring()
 
 
 class Subscriber:
     """Listens for a whole host."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-        self._line: Line | None = None
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self._connection: Connection | None = None
         self._channels: dict[bytes, Channel] = {}
         self._heard_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,8 +124,8 @@ class Subscriber:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._line is not None:
-            await self._line.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     def ring_all(self) -> None:
         """Make everybody look again, those too who are not heard yet."""
@@ -140,23 +140,23 @@ class Subscriber:
             channel.ring()
 
     @asynccontextmanager
-    async def listening(self, name: str, line: str = "") -> AsyncIterator[Ear]:
-        """An ear on a channel; what is published once this is entered rings it, or one that has
+    async def listening(self, name: str, line: str = "") -> AsyncIterator[Listener]:
+        """A listener on a channel; what is published once this is entered rings it, or one that has
         stood longer in its `line`."""
         raw = name.encode("utf-8", "surrogatepass")
         channel = self._channels.get(raw)
         if channel is None:
             channel = self._channels[raw] = Channel(asyncio.get_running_loop().time())
-            if self._line is not None:
-                self._line.tell("SUBSCRIBE", raw)
+            if self._connection is not None:
+                self._connection.tell("SUBSCRIBE", raw)
         if not channel.is_heard.is_set():  # while Redis is away: all are woken when it is back
             await until_set(channel.is_heard, CONFIRM_S)
-        ear = Ear(line)
-        channel.ears[ear] = None
+        listener = Listener(line)
+        channel.listeners[listener] = None
         try:
-            yield ear
+            yield listener
         finally:
-            channel.leave(ear)
+            channel.leave(listener)
             channel.idle_since = asyncio.get_running_loop().time()
 
     def _take(self, message: Any) -> None:
@@ -174,18 +174,20 @@ class Subscriber:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                self._line = line = await self._link.new_line(on_push=self._take)
+                self._connection = connection = await self._client.new_connection(
+                    on_push=self._take
+                )
                 pause_s = FIRST_PAUSE_S
                 self._heard_at = asyncio.get_running_loop().time()
                 if self._channels:
-                    line.tell("SUBSCRIBE", *self._channels)
-                await line.lost.wait()
-                self._line = None
+                    connection.tell("SUBSCRIBE", *self._channels)
+                await connection.lost.wait()
+                self._connection = None
                 for channel in self._channels.values():
                     channel.is_heard.clear()
-                await line.close()
+                await connection.close()
                 await asyncio.sleep(FIRST_PAUSE_S)
-            except (RedisError, LineLost, OSError) as error:
+            except (RedisError, ConnectionLost, OSError) as error:
                 _log.debug("cannot listen to Redis: %s", plain_words(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -194,19 +196,21 @@ class Subscriber:
         """Leave channels that nobody listens to, and see that the connection lives."""
         while True:
             await asyncio.sleep(TEND_S)
-            now, line = asyncio.get_running_loop().time(), self._line
-            if line is None:
+            now, connection = asyncio.get_running_loop().time(), self._connection
+            if connection is None:
                 continue
             if now - self._heard_at > SILENCE_S:
-                line.lost.set()
+                connection.lost.set()
                 continue
-            line.tell("PING")
+            connection.tell("PING")
             idle = [name for name, one in self._channels.items() if _is_idle(one, now)]
             for name in idle:
                 del self._channels[name]
             if idle:
-                line.tell("UNSUBSCRIBE", *idle)
+                connection.tell("UNSUBSCRIBE", *idle)
 
 
 def _is_idle(channel: Channel, now: float) -> bool:
-    return not channel.ears and channel.is_heard.is_set() and now - channel.idle_since > LINGER_S
+    return (
+        not channel.listeners and channel.is_heard.is_set() and now - channel.idle_since > LINGER_S
+    )

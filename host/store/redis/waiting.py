@@ -1,10 +1,10 @@
-"""The time that somebody waits for a change, of which he is told by an ear."""
+"""The time that somebody waits for a change, of which he is told by an listener."""
 
 from __future__ import annotations
 
 import asyncio
 
-from host.store.redis.subscriber import Ear
+from host.store.redis.subscriber import Listener
 
 LOOK_AGAIN_S = 30.0  # waiters are woken; this is for what nobody has thought of
 AWAY_PAUSE_S = 0.5  # between the tries of a waiter while Redis is away
@@ -13,8 +13,8 @@ AWAY_PAUSE_S = 0.5  # between the tries of a waiter while Redis is away
 class Waiting:
     """Begins when it is made."""
 
-    def __init__(self, ear: Ear, timeout_s: float) -> None:
-        self._ear = ear
+    def __init__(self, listener: Listener, timeout_s: float) -> None:
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + timeout_s
 
@@ -26,7 +26,7 @@ class Waiting:
         """True when it is time to look again; False when the time is over."""
         if self._left_s <= 0:
             return False
-        return await self._ear.wait(min(self._left_s, LOOK_AGAIN_S)) or self._left_s > 0
+        return await self._listener.wait(min(self._left_s, LOOK_AGAIN_S)) or self._left_s > 0
 
     async def has_paused(self) -> bool:
         """Pause while Redis is away; False when the time is over."""

@@ -17,7 +17,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from host.store.redis.errors import LineLost
+from host.store.redis.errors import ConnectionLost
 
 SILENCE_S = 5.0  # an answer that takes longer than this will not come any more
 GOODBYE_S = 1.0
@@ -26,7 +26,7 @@ AT_ONCE_BYTES = 2**18  # so much must have gone out within that time
 Argument: TypeAlias = str | bytes | int | float
 
 
-class Line:
+class Connection:
     """Calls over one open connection; with `on_push`, messages that nobody asked for go there."""
 
     def __init__(
@@ -44,10 +44,10 @@ class Line:
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     def ask(self, *command: Argument) -> asyncio.Future[Any]:
-        """Send a command; the future is its answer, an error of Redis, or LineLost."""
+        """Send a command; the future is its answer, an error of Redis, or ConnectionLost."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.lost.is_set():
-            future.set_exception(LineLost("the connection has ended"))
+            future.set_exception(ConnectionLost("the connection has ended"))
             return future
         self._outgoing.append(packed(command))
         self._asked.append((self._loop.time(), future))
@@ -101,19 +101,21 @@ class Line:
             if not self._asked:
                 continue
             if self._loop.time() - max(self._moved_at, self._asked[0][0]) > SILENCE_S:
-                self._lose(LineLost(f"no answer within {SILENCE_S:g} s"))
+                self._lose(ConnectionLost(f"no answer within {SILENCE_S:g} s"))
 
     def _lose(self, error: BaseException) -> None:
         self.lost.set()
         while self._asked:
             future = self._asked.popleft()[1]
             if not future.done():
-                future.set_exception(error if isinstance(error, LineLost) else LineLost(error))
+                future.set_exception(
+                    error if isinstance(error, ConnectionLost) else ConnectionLost(error)
+                )
 
     async def close(self) -> None:
         """Hang up; what is still unanswered is lost."""
         was_lost = self.lost.is_set()
-        self._lose(LineLost("this host hung up"))
+        self._lose(ConnectionLost("this host hung up"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A host's link to its Redis: one line for calls, made again when it breaks.
+"""A host's client of its Redis: one connection for calls, made again when it breaks.
 
 Invariant: a script that is tried again says so (ARGV[2]), and each of them then knows its own work;
 so an answer that got lost changes nothing twice and loses nothing.
@@ -16,8 +16,8 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from host.store.protocol import StoreUnavailable
-from host.store.redis.errors import LineLost, is_away, plain_words, spoken_url
-from host.store.redis.line import Argument, Line
+from host.store.redis.connection import Argument, Connection
+from host.store.redis.errors import ConnectionLost, is_away, plain_words, spoken_url
 from host.store.redis.scripts import script
 from host.wakeups import until_set
 
@@ -27,13 +27,13 @@ OLDEST_VERSION = 7
 PATIENCE_S = 3.0  # how long a call waits for Redis to come back, counted from when it went
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
-_FAILURES = (RedisError, LineLost, OSError, ValueError)
+_FAILURES = (RedisError, ConnectionLost, OSError, ValueError)
 
-Greeting = Callable[[Line], Awaitable[None]]
+Greeting = Callable[[Connection], Awaitable[None]]
 
 
-class RedisLink:
-    """Calls scripts, over whatever line there is. The constructor connects to nothing.
+class RedisClient:
+    """Calls scripts, over whatever connection there is. The constructor connects to nothing.
 
     `namespace` begins every key; its braces would keep a cluster's keys together, but a cluster is
     not promised.
@@ -53,7 +53,7 @@ class RedisLink:
         self._url = url
         self._patience_s = patience_s
         self._pool: ConnectionPool | None = None
-        self._line: Line | None = None
+        self._connection: Connection | None = None
         self._is_up = asyncio.Event()
         self._away_since: float | None = None
         self._trouble = "not connected yet"
@@ -61,7 +61,7 @@ class RedisLink:
         self._keeper: asyncio.Task[None] | None = None
 
     def add_greeting(self, greeting: Greeting) -> None:
-        """What is to be done on every new line before anything else is called over it."""
+        """What is to be done on every new connection before anything else is called over it."""
         self._greetings.append(greeting)
 
     async def open(self, *, must_be_there: bool = True) -> None:
@@ -88,11 +88,11 @@ class RedisLink:
             await asyncio.gather(self._keeper, return_exceptions=True)
             self._keeper = None
         self._go_down("this host has closed its store")
-        if self._line is not None:
-            await self._line.close()
+        if self._connection is not None:
+            await self._connection.close()
 
-    async def new_line(self, on_push: Callable[[Any], None] | None = None) -> Line:
-        """One more line, for whoever needs its own. Raises RedisError, OSError, ValueError."""
+    async def new_connection(self, on_push: Callable[[Any], None] | None = None) -> Connection:
+        """One more, for whoever needs its own. Raises RedisError, OSError, ValueError."""
         if self._pool is None:
             self._pool = ConnectionPool.from_url(
                 self._url, protocol=2, socket_timeout=None, socket_connect_timeout=5.0
@@ -104,7 +104,7 @@ class RedisLink:
             with suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
             raise
-        return Line(connection, on_push)
+        return Connection(connection, on_push)
 
     async def call(self, name: str, *arguments: Argument, is_retry: bool = False) -> Any:
         """What the script answers. Raises StoreUnavailable when Redis stays away, or is full.
@@ -114,30 +114,30 @@ class RedisLink:
         code = script(name)
         gives_up = asyncio.get_running_loop().time() + self._patience_s
         while True:
-            line = await self._current_line()
+            connection = await self._current_line()
             rest = ("0", self.prefix, "1" if is_retry else "0", *arguments)
             try:
-                return await line.ask("EVALSHA", code.sha, *rest)
+                return await connection.ask("EVALSHA", code.sha, *rest)
             except NoScriptError:  # somebody flushed them
-                with suppress(RedisError, LineLost):
-                    await line.ask("SCRIPT", "LOAD", code.source)
-            except (LineLost, ReadOnlyError) as error:
+                with suppress(RedisError, ConnectionLost):
+                    await connection.ask("SCRIPT", "LOAD", code.source)
+            except (ConnectionLost, ReadOnlyError) as error:
                 is_retry = True
-                line.lost.set()
+                connection.lost.set()
                 if asyncio.get_running_loop().time() > gives_up:
                     raise self._unavailable(plain_words(error)) from error
             except ResponseError as error:
                 raise self._unavailable(plain_words(error)) from error
 
-    async def _current_line(self) -> Line:
-        while self._line is None or self._line.lost.is_set():
+    async def _current_line(self) -> Connection:
+        while self._connection is None or self._connection.lost.is_set():
             self._go_down("the connection has ended")
             since = self._away_since or 0.0
             left_s = since + self._patience_s - asyncio.get_running_loop().time()
             if left_s <= 0 or self._keeper is None:
                 raise self._unavailable(self._trouble)
             await until_set(self._is_up, left_s)
-        return self._line
+        return self._connection
 
     def _unavailable(self, trouble: str) -> StoreUnavailable:
         return StoreUnavailable(f"Redis at {self.place}: {trouble}")
@@ -149,14 +149,14 @@ class RedisLink:
         self._is_up.clear()
 
     async def _keep(self) -> None:
-        """Connect again whenever the line is lost, pausing longer and longer."""
+        """Connect again whenever the connection is lost, pausing longer and longer."""
         pause_s = FIRST_PAUSE_S
         while True:
-            if self._line is not None and not self._line.lost.is_set():
+            if self._connection is not None and not self._connection.lost.is_set():
                 pause_s = FIRST_PAUSE_S
-                await self._line.lost.wait()
+                await self._connection.lost.wait()
                 self._go_down("the connection has ended")
-                await self._line.close()
+                await self._connection.close()
                 await asyncio.sleep(FIRST_PAUSE_S)  # one that is refused at once must not spin
             try:
                 await self._connect()
@@ -168,16 +168,16 @@ class RedisLink:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _connect(self) -> None:
-        line = await self.new_line()
+        connection = await self.new_connection()
         try:
-            self._check(await line.ask("INFO", "server", "persistence", "memory"))
-            await line.ask("EVAL", script("formats").source, "0", self.prefix, "0")
+            self._check(await connection.ask("INFO", "server", "persistence", "memory"))
+            await connection.ask("EVAL", script("formats").source, "0", self.prefix, "0")
             for greeting in self._greetings:
-                await greeting(line)
+                await greeting(connection)
         except BaseException:
-            await line.close()
+            await connection.close()
             raise
-        self._line = line
+        self._connection = connection
         self._away_since = None
         self._is_up.set()
 
@@ -187,7 +187,7 @@ class RedisLink:
         version = facts.get("redis_version", "0")
         if int(version.split(".")[0]) < OLDEST_VERSION:
             raise ValueError(f"it is version {version}: expected {OLDEST_VERSION}.0 or later")
-        for risk in _risks(facts) if self._line is None and self._is_talkative else ():
+        for risk in _risks(facts) if self._connection is None and self._is_talkative else ():
             _log.warning("Redis at %s: %s", self.place, risk)
 
 
