@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -21,18 +20,16 @@ FULL = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[servers.RedisServer | None]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.RedisServer | None]:
     """As deploy/redis.conf has it; None for the local store."""
     if request.param == "local":
         yield None
         return
-    program = shutil.which(f"{request.param}-server")
-    if program is None:
-        pytest.skip(f"there is no {request.param}-server on the PATH")
-    monkeypatch.setattr(servers, "BINARY", program)
-    with servers.redis_server(tmp_path / "redis", "--appendfsync", "everysec") as running:
+    program = f"{request.param}-server"
+    if program not in servers.NAMES:
+        pytest.skip(f"there is no {program} on the PATH")
+    options = ("--appendfsync", "everysec")
+    with servers.redis_server(tmp_path / "redis", *options, program=program) as running:
         yield running
 
 
