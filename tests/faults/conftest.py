@@ -22,11 +22,11 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServ
         yield running
 
 
-@pytest.fixture(params=["local", *PROGRAMS])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "local", *PROGRAMS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """What `Server.Store` says."""
-    if request.param == "local":
-        yield "local"
+    """What `Server.Store` says. The one in memory has the rules of the local one, and no file."""
+    if request.param in ("memory", "local"):
+        yield request.param
         return
     with redis_server(tmp_path / "redis", program=request.param) as running:
         yield running.url
