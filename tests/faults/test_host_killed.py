@@ -17,7 +17,7 @@ from hosts import SEED, HostProcess, remote_modules, until_ready, write_root
 @pytest.mark.parametrize(
     ("clients", "kills"),
     [
-        (40, 2),
+        (40, 1),
         pytest.param(500, 20, marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
     ],
 )

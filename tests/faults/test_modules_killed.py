@@ -15,7 +15,7 @@ from hosts import PATIENT_HOST, SEED, HostProcess, kill_one, until_ready, write_
 @pytest.mark.parametrize(
     ("clients", "kills", "instances", "slots"),
     [
-        (40, 3, 2, 8),
+        (40, 2, 2, 8),
         pytest.param(500, 50, 4, 16, marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from puppet import Caller, Puppet
+from store_suite import until
 
 from host.app import Host
 
@@ -129,7 +130,11 @@ async def test_a_poll_that_waits_already_gets_nothing_either(
     host: Host, puppet: Puppet, client: Caller
 ) -> None:
     poll = asyncio.create_task(puppet.poll(wait=10))
-    await client.call("GET", "/v1/status/ping")
+
+    async def waits() -> bool:
+        return bool(host.dispatcher.claims._waiting)
+
+    await until(waits)
     host.draining.begin()
     assert await poll is None
     await asyncio.wait_for(host.draining.done.wait(), 5)

@@ -106,8 +106,9 @@ async def test_an_answer_that_would_not_be_sent_again_is_kept(
 
 
 async def test_readers_of_events_are_let_go_to_come_again(
-    store: LeavingStore, puppet: Puppet, client: Caller
+    store: LeavingStore, puppet: Puppet, client: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("host.work.follow.IDLE_S", 0.5)  # when a reader looks again by itself
     command_id = await client.tell()
     work = await puppet.take()
     await puppet.progress(work, 0, "one")

@@ -107,8 +107,8 @@ async def test_what_runs_ends_before_the_host_does(
     write(tmp_path)
     async with served(tmp_path, session) as host:
         ids = [await host.ask(say) for say in ("one ", "two ", "waits ")]
-        for command_id in ids[:2]:
-            await host.until(command_id, state="running")
+        for command_id, said in zip(ids, ("one ", "two "), strict=False):
+            await host.until(command_id, state="running", reply=said)  # its module has it
         reader = asyncio.create_task(host.last_event(ids[0]))
         host.end()
         await host.drains()
