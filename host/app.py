@@ -97,6 +97,7 @@ class Host:
         self.held = Held(
             self.store, int(self.server.max_held_mb * 2**20), int(self.server.max_body_mb * 2**20)
         )
+        self._clients = Clients(settings.server.trusted_proxies)
         self._is_stopping = False
         self._is_supervising = False
         self.supervisor: Supervisor
@@ -136,9 +137,8 @@ class Host:
         self._spawn(self.supervisor.start_all())
 
     async def _listen(self, listener: socket.socket, runner: web.AppRunner) -> None:
-        clients = Clients(self.server.trusted_proxies)
         most = most_connections(self.server.max_connections)
-        self.connections = Connections(most, clients.network_of)
+        self.connections = Connections(most, self._clients.network_of)
         self._spawn(self.connections.run())
         assert runner.server is not None  # noqa: S101  it is set up
         loop, protocol = asyncio.get_running_loop(), self.connections.protocol(runner.server)
@@ -239,10 +239,10 @@ class Host:
         origins = Origins(self.server.allowed_origins)
         check = guard(self.server.allowed_hosts, origins)
         app = web.Application(
-            middlewares=[busy, answering(check), origins.middleware()],
+            middlewares=[busy, answering(check)],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
-        app.on_response_prepare.append(origins.marker())
+        origins.add_to(app)
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)
         access = Access(self.server.module_token)
@@ -273,7 +273,7 @@ class Host:
             self.dispatcher.endings,
             RouteTable.of(self._settings.modules),
             self._overview.module_ids(),
-            Clients(self.server.trusted_proxies),
+            self._clients,
             self.held,
         ).add_routes(app)
         return app

@@ -113,7 +113,7 @@ class ClientApi:
             name=route.command,
             payload=payload,
             is_long=route.is_long,
-            client=self._clients.identify(request),
+            client=upload.client,
             idempotency_key=_idempotency_key(request),
             max_queue_length=route.limits.max_length,
             max_wait_s=route.limits.max_wait_s,

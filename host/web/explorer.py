@@ -167,16 +167,6 @@ class _Explorer:
     ) -> None:
         self._modules = modules
         self._renderer = renderer
-        self._file_names = frozenset(
-            {"explorer.css", "theme.css", "icon.svg"}
-            | {
-                "explorer.js",
-                "fragment_host.js",
-                "host_client.js",
-                "modules_pane.js",
-                "log_pane.js",
-            }
-        )
 
     async def show_page(self, request: web.Request) -> web.StreamResponse:
         headers = _COMMON_HEADERS | {

@@ -101,7 +101,13 @@ class Origins:
     def _lets_in(self, request: web.Request) -> bool:
         return request.headers.get("Origin", "") in self._allowed
 
-    def middleware(self) -> Middleware:
+    def add_to(self, app: web.Application) -> None:
+        """Where no page is let in nothing is told, and no request pays for it."""
+        if self._allowed:
+            app.middlewares.append(self._middleware())
+            app.on_response_prepare.append(self._marker())
+
+    def _middleware(self) -> Middleware:
         """Answers a browser's question before a request that a script makes (a preflight)."""
 
         @web.middleware
@@ -115,12 +121,10 @@ class Origins:
 
         return answer
 
-    def marker(self) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    def _marker(self) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
         """For `on_response_prepare`: lets the pages that are let in read the answer."""
 
         async def mark(request: web.Request, response: web.StreamResponse) -> None:
-            if not self._allowed:
-                return
             response.headers["Vary"] = "Origin"
             if self._lets_in(request):
                 response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]

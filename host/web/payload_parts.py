@@ -7,11 +7,11 @@ built of what is beyond them.
 from __future__ import annotations
 
 from host.web.errors import RequestRefused, bad_field
+from host.web.fields import MAX_NAME_CHARS
 from host.wire import File, Payload, Value
 
 MAX_FIELDS = 1000  # values, of all fields together
 MAX_FILES = 100
-MAX_NAME_CHARS = 200
 
 
 class PayloadParts:

@@ -6,11 +6,11 @@ the module's own, and only shown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from host.web.errors import bad_field
+from host.web.json_texts import parsed_json
 
 MAX_STATUS_CHARACTERS = 250_000  # everybody who looks at the module gets it
 MAX_COUNT = 10_000  # of slots, and of what runs in them
@@ -21,10 +21,7 @@ def read_status(text: str) -> dict[str, Any]:
     if len(text) > MAX_STATUS_CHARACTERS:
         got = f"{len(text)} characters"
         raise bad_field("statusData", f"at most {MAX_STATUS_CHARACTERS} characters", got)
-    try:
-        status = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise bad_field("statusData", "a JSON object", f"malformed JSON: {error}") from None
+    status = parsed_json(text, "statusData", max_items=MAX_STATUS_CHARACTERS)
     if not isinstance(status, dict):
         return {"status": status}
     return {key: value for key, value in status.items() if _is_kind(key, value)}

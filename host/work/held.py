@@ -83,17 +83,18 @@ class Upload:
     """One body, on its way into a command."""
 
     def __init__(self, held: Held, client: str) -> None:
-        self._held, self._client = held, client
+        self._held = held
+        self.client = client
         self._size = 0
 
     def take(self, size: int) -> None:
         """More of it has come. Raises ShareTaken."""
-        self._held.take(self._client, size)
+        self._held.take(self.client, size)
         self._size += size
 
     def accepted(self, command_id: str) -> None:
         """It is the store's now, until the command has ended."""
-        if self._held.keep(self._client, self._size, command_id):
+        if self._held.keep(self.client, self._size, command_id):
             self._size = 0
 
     def __enter__(self) -> Upload:
@@ -106,4 +107,4 @@ class Upload:
         trace: TracebackType | None,
     ) -> None:
         if self._size:
-            self._held.give_back(self._client, self._size)
+            self._held.give_back(self.client, self._size)
