@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
 import psutil
 import pytest
 from puppet import Caller, Puppet, running_host, write_root
+from redis_server import PROGRAMS, RedisServer, redis_server
 from world import World
 
 from host.app import Host
@@ -53,3 +54,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     for supervisor in made.made:
         await supervisor.stop_all()
     assert set(psutil.Process().children()) <= set(before)
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """One for all tests of a file, each in a namespace of its own."""
+    folder, program = tmp_path_factory.mktemp("redis"), request.param
+    with redis_server(folder, "--appendfsync", "no", program=program) as running:
+        yield running

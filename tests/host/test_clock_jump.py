@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from clocks import jump
 from puppet import Caller, Puppet
-from redis_server import RedisServer, redis_server
+from redis_server import RedisServer
 
 from host.app import Host
 from host.instances.instance import merged
@@ -20,12 +19,6 @@ from host.switchboard.redis import RedisSwitchboard
 from host.work import endings
 
 BOTH_WAYS = pytest.mark.parametrize("by_s", [3600.0, -3600.0])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis"), "--appendfsync", "no") as running:
-        yield running
 
 
 @BOTH_WAYS

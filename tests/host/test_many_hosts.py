@@ -5,28 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from puppet import Caller, Puppet, write_root
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 
 from host.app import Host
 from host.settings import load_settings
 from host.store.redis import RedisConnections, RedisStore
 from host.switchboard.redis import RedisSwitchboard
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 @asynccontextmanager

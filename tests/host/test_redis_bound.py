@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from puppet import write_root
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 from store_suite import QUEUE, claimed, new
 
 from host.backends import open_backend
@@ -20,15 +20,6 @@ from host.store.redis.bound import MemoryBound
 
 DONE = Outcome.of({"success": True})
 MB = 2**20
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 from store_suite import QUEUE, new
 
 from host.commands import Command
@@ -19,15 +19,6 @@ from host.store.redis.claims import RedisClaims, Wanted
 from host.store.redis.subscriber import Channel, Listener
 
 SETTLED_S = 0.1
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 from store_suite import QUEUE, StoreSuite, claimed, new
 
 from host.commands import Outcome
 from host.store.protocol import Append
 from host.store.redis import RedisConnections, RedisStore
 from host.store.redis.connection import Argument, Connection
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 @pytest.fixture

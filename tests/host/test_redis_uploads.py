@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from cutting_proxy import CuttingProxy
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, NewCommand, Outcome, State
@@ -18,15 +18,6 @@ from host.store.redis import RedisConnections, RedisStore, big_values, connectio
 from host.store.redis.scripts import script
 
 MB = 2**20
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 class SlowProxy(CuttingProxy):

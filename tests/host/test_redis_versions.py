@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 from store_suite import QUEUE, new
 
 from host.commands import CancelAnswer, Command, Outcome, State
@@ -22,15 +22,6 @@ from host.store.redis.connection import Argument
 
 OLD_SCRIPTS = Path(__file__).parent / "old_stores" / "redis-1"
 FILE = {"name": "f", "data": "VVBMT0FE"}
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from cutting_proxy import CuttingProxy
-from redis_server import PROGRAMS, RedisServer, redis_server
+from redis_server import RedisServer
 
 from host.store.redis import RedisConnections
 from host.store.redis.scripts import script
@@ -17,15 +17,6 @@ from host.switchboard.memory import MemorySwitchboard
 from host.switchboard.protocol import Sighting, Switchboard
 from host.switchboard.redis import RedisSwitchboard
 from host.wire import Control, system_payload
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    folder, program = tmp_path_factory.mktemp("redis"), request.param
-    with redis_server(folder, "--appendfsync", "no", program=program) as running:
-        yield running
 
 
 def cancel(command_id: str) -> Control:
