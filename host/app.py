@@ -31,8 +31,7 @@ from host.settings import ServerSettings, Settings
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
-from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections, busy
-from host.web.errors import answering
+from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
@@ -42,7 +41,7 @@ from host.web.operators import add_operator_routes
 from host.web.origins import Origins
 from host.web.restarts import add_restart_routes
 from host.web.routes import RouteTable
-from host.web.server import answer_outside
+from host.web.server import answer_all
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -124,13 +123,14 @@ class Host:
             raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
         self._supervise()
+        origins = Origins(self.server.allowed_origins)
         self._runner = web.AppRunner(
-            self._web_app(),
+            self._web_app(origins),
             handler_cancellation=True,
             shutdown_timeout=SHUTDOWN_S,
         )
         await self._runner.setup()
-        answer_outside(self._runner)
+        answer_all(self._runner, guard(self.server.allowed_hosts, origins))
         await self._listen(listener, self._runner)
         self._spawn(self.registry.run())
         self._spawn(self.sweeper.run())
@@ -235,13 +235,8 @@ class Host:
         for warning in settings.warnings:
             self.log.add(warning, level="warning", category="host")
 
-    def _web_app(self) -> web.Application:
-        origins = Origins(self.server.allowed_origins)
-        check = guard(self.server.allowed_hosts, origins)
-        app = web.Application(
-            middlewares=[busy, answering(check)],
-            client_max_size=int(self.server.max_body_mb * 2**20),
-        )
+    def _web_app(self, origins: Origins) -> web.Application:
+        app = web.Application(client_max_size=int(self.server.max_body_mb * 2**20))
         origins.add_to(app)
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)

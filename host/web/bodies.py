@@ -31,6 +31,7 @@ _UNQUOTED_BYTES = 65536  # at once
 _beside = ThreadPoolExecutor(1, "bodies")  # of the large ones one at a time, beside the event loop
 _MULTIPART, _FORM = "multipart/form-data", "application/x-www-form-urlencoded"
 _JSON = {"application/json", "text/plain", "application/octet-stream"}
+_KINDS = {_MULTIPART, _FORM, *_JSON}
 
 
 async def read_payload(
@@ -64,30 +65,29 @@ async def _read_parts(
     parts = PayloadParts()
     if request.can_read_body:
         kind = request.content_type
-        if kind not in {_MULTIPART, _FORM, *_JSON}:
+        if kind not in _KINDS:
             expected = f"{_MULTIPART}, {_FORM} or application/json"
             raise bad_field("Content-Type", expected, repr(kind))
         body = await read_body(request, most_bytes, taken)
-        await _take_apart(body, request.headers.get("Content-Type", ""), kind, parts)
+        taken_apart = (body, request.headers.get("Content-Type", ""), kind, parts)
+        if len(body) < _LARGE_BYTES:
+            _take_apart(*taken_apart)
+        else:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(_beside, _take_apart, *taken_apart)
     if request.query_string:
         for key, value in request.query.items():
             parts.add(key, value)
     return parts
 
 
-async def _take_apart(body: bytes, content_type: str, kind: str, parts: PayloadParts) -> None:
-    def take_apart() -> None:
-        if kind == _MULTIPART:
-            _add_multipart(body, content_type, parts)
-        elif kind == _FORM:
-            _add_form(utf8_text(body), parts)
-        else:
-            _add_json(utf8_text(body), parts)
-
-    if len(body) < _LARGE_BYTES:
-        take_apart()
+def _take_apart(body: bytes, content_type: str, kind: str, parts: PayloadParts) -> None:
+    if kind == _MULTIPART:
+        _add_multipart(body, content_type, parts)
+    elif kind == _FORM:
+        _add_form(utf8_text(body), parts)
     else:
-        await asyncio.get_running_loop().run_in_executor(_beside, take_apart)
+        _add_json(utf8_text(body), parts)
 
 
 def utf8_text(raw: bytes, where: str = "body") -> str:
@@ -104,10 +104,11 @@ def _add_form(text: str, parts: PayloadParts) -> None:
     count = text.count("&") + 1
     if count > MAX_FIELDS:
         raise too_many_fields(str(count))
+    decoded = _decoded if "%" in text or "+" in text else str
     try:
         for pair in filter(None, text.split("&")):
             key, _, value = pair.partition("=")
-            parts.add(_decoded(key), _decoded(value))
+            parts.add(decoded(key), decoded(value))
     except UnicodeDecodeError as error:
         got = f"byte 0x{error.object[error.start]:02x}"
         raise bad_field("body", "percent-encoded UTF-8", got) from None

@@ -54,18 +54,18 @@ class ClientApi:
         self._follow = follow
         self._endings = endings
         self._routes = routes
+        self._spelt = module_ids
         self._module_ids = {one.lower() for one in module_ids}
         self._clients = clients
         self._held = held
 
     def add_routes(self, app: web.Application) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
-        status, cancel = (
-            f"/v1/{{module_id}}/{COMMAND_STATUS}",
-            f"/v1/{{module_id}}/{CANCEL_COMMAND}",
-        )
-        app.router.add_route("*", status, _allowing(("GET", "POST"), self.status))
-        app.router.add_route("*", cancel, _allowing(("POST",), self.cancel))
+        status = _allowing(("GET", "POST"), self.status)
+        cancel = _allowing(("POST",), self.cancel)
+        for one in (*self._spelt, "{module_id}"):  # these are found at once
+            app.router.add_route("*", f"/v1/{one}/{COMMAND_STATUS}", status)
+            app.router.add_route("*", f"/v1/{one}/{CANCEL_COMMAND}", cancel)
         app.router.add_get("/v1/commands/{command_id}", self.read)
         app.router.add_delete("/v1/commands/{command_id}", self.delete)
         for path in self._routes.paths():
@@ -169,9 +169,10 @@ class ClientApi:
         return await self._follow.find(name("command id", request.match_info["command_id"]))
 
     async def _addressed(self, request: web.Request, values: Mapping[str, str]) -> Command:
-        module_id = request.match_info["module_id"].lower()
+        spelt = request.path.split("/")[2]
+        module_id = spelt.lower()
         if module_id not in self._module_ids:
-            raise RequestRefused(404, f"there is no module {request.match_info['module_id']!r}")
+            raise RequestRefused(404, f"there is no module {spelt!r}")
         command_id = values.get("commandId")
         if not command_id:
             raise bad_field("commandId", "the id that the start returned", "nothing")

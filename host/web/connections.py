@@ -15,9 +15,8 @@ from typing import Any
 from aiohttp import web
 
 from host.store.shares import is_within_share
-from host.web.errors import Handler
 from host.web.replies import json_bytes
-from host.web.server import server_log
+from host.web.server_log import server_log
 
 IDLE_S = 75.0  # longer than proxies keep one that they do not use
 HEAD_S = 20.0  # from the first byte of a request to the last of its headers
@@ -32,19 +31,22 @@ _SHOWN_CHARS = 200
 class Connection(web.RequestHandler):
     """One connection, and what it is doing."""
 
-    __slots__ = ("_all", "_is_busy", "_is_known", "_is_slow", "_left", "_since_s", "network")
+    __slots__ = (
+        *("_all", "_idle", "_is_busy", "_is_known", "_is_slow", "_left", "_since_s", "network"),
+    )
 
     def __init__(self, all_: Connections, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._all = all_
         self.network: str | None = None
+        self._idle: dict[Connection, None] = {}
         self._is_busy = self._is_slow = self._is_known = False
         self._since_s = 0.0
         self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
-        self._since_s = self._all.now()
+        self._since_s = self._all.awake_s
         refusal = self._all.admit(self, str(peer[0]) if peer else "")
         if refusal is None:
             self._is_known = True
@@ -60,12 +62,12 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if not (self._is_busy or self._is_slow):
-            self._is_slow, self._since_s = True, self._all.now()
+            self._is_slow, self._since_s = True, self._all.awake_s
         if self._is_known:
             super().data_received(data)
 
     def resume_writing(self) -> None:
-        self._since_s = self._all.now()
+        self._since_s = self._all.awake_s
         super().resume_writing()
 
     def handle_error(
@@ -89,15 +91,25 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def belongs_to(self, idle: dict[Connection, None]) -> None:
+        """Those of its network that have no request, the longest idle first: it is one of them."""
+        self._idle, idle[self] = idle, None
+
     def begins(self) -> None:
         """It has a request."""
         self._is_busy, self._is_slow = True, False
-        self._all.begins(self)
+        self._idle.pop(self, None)
 
     def rests(self) -> None:
         """Its request has been answered."""
-        self._is_busy, self._since_s = False, self._all.now()
-        self._all.rests(self)
+        self._is_busy, self._since_s = False, self._all.awake_s
+        if self.transport is not None:
+            self._idle[self] = None
+
+    def ends(self) -> None:
+        """It is none of them any more."""
+        self._idle.pop(self, None)
+        self._idle = {}
 
     def is_useless(self, now: float) -> bool:
         """Whether it has had its time."""
@@ -120,14 +132,11 @@ class Connections:
         self._known: set[Connection] = set()
         self._of: Counter[str | None] = Counter()
         self._idle: defaultdict[str | None, dict[Connection, None]] = defaultdict(dict)
-        self._awake_s = 0.0
+        self.awake_s = 0.0
+        """Seconds for which this host was awake: a host that was stopped has read nothing."""
 
     def __len__(self) -> int:
         return len(self._known)
-
-    def now(self) -> float:
-        """Seconds for which this host was awake: a host that was stopped has read nothing."""
-        return self._awake_s
 
     def protocol(self, server: web.Server) -> Callable[[], Connection]:
         """What makes the protocol of each connection, with requests for `server`."""
@@ -144,8 +153,8 @@ class Connections:
         """End what is of no use, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self._awake_s += LOOK_EVERY_S
-            for one in [one for one in self._known if one.is_useless(self._awake_s)]:
+            self.awake_s += LOOK_EVERY_S
+            for one in [one for one in self._known if one.is_useless(self.awake_s)]:
                 one.force_close()
 
     def admit(self, new: Connection, address: str) -> bytes | None:
@@ -159,7 +168,7 @@ class Connections:
             )
         self._known.add(new)
         self._of[new.network] += 1
-        self._idle[new.network][new] = None
+        new.belongs_to(self._idle[new.network])
         return None
 
     def gone(self, old: Connection) -> None:
@@ -168,19 +177,10 @@ class Connections:
             return
         self._known.remove(old)
         self._of[old.network] -= 1
-        self.begins(old)
+        old.ends()
         if not self._of[old.network]:
             del self._of[old.network]
             self._idle.pop(old.network, None)
-
-    def begins(self, one: Connection) -> None:
-        """It has a request."""
-        self._idle[one.network].pop(one, None)
-
-    def rests(self, one: Connection) -> None:
-        """It has none."""
-        if one in self._known:
-            self._idle[one.network][one] = None
 
     def _has_room(self, network: str | None) -> bool:
         total = len(self._known) + 1
@@ -196,19 +196,6 @@ class Connections:
             oldest = next(iter(idle))
             oldest.force_close()
             self.gone(oldest)
-
-
-@web.middleware
-async def busy(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tells a connection that it has a request, and until when."""
-    connection = request.protocol
-    if not isinstance(connection, Connection):
-        return await handler(request)
-    connection.begins()
-    try:
-        return await handler(request)
-    finally:
-        connection.rests()
 
 
 def _refusal(got: str) -> bytes:

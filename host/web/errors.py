@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Middleware
 
 from host.commands import IllegalMove, StaleAttempt, UnknownCommand
 from host.instances.registry import ModuleDidNotAnswer
 from host.store.protocol import StoreUnavailable
 from host.store.shares import RETRY_SHARE_S
-from host.web.replies import STARTED_AT, json_reply
+from host.web.replies import json_reply
 from host.work.follow import NoAnswer
 from host.work.intake import HostCloses, NobodyServes, NotAccepted, ShareTaken, TooManyWait
 
@@ -72,7 +70,8 @@ def _status_of(error: Exception) -> int:
     return 504 if isinstance(error, (ModuleDidNotAnswer, NoAnswer)) else 500
 
 
-def _refusal(error: Exception, request: web.Request) -> RequestRefused:
+def refusal_of(error: Exception, request: web.Request) -> RequestRefused:
+    """Whose fault it is, and what to do about it."""
     if isinstance(error, RequestRefused):
         return error
     if isinstance(error, MALFORMED):
@@ -116,28 +115,7 @@ def _not_accepted(error: NotAccepted) -> RequestRefused:
     return RequestRefused(503, str(error))
 
 
-def answering(check: Callable[[web.Request], None]) -> Middleware:
-    """The one middleware: `check` sees every request first, and every refused one is answered with
-    `{success: false, error, code}` and a true status."""
-
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[STARTED_AT] = time.perf_counter()
-        try:
-            check(request)
-            return await handler(request)
-        except ConnectionError:
-            raise  # the client has gone: nobody is left to be told
-        except Exception as error:
-            if isinstance(error, web.HTTPException) and error.status < 400:
-                raise
-            # no name for it in this frame, which its traceback has: a body in the frames between
-            # would stay until Python looks for circles
-            return _told(_refusal(error, request), request)
-
-    return answer
-
-
-def _told(refused: RequestRefused, request: web.Request) -> web.Response:
+def told(refused: RequestRefused, request: web.Request) -> web.Response:
+    """The answer that says so."""
     body = {"success": False, "error": refused.error, "code": refused.status, **refused.fields}
     return json_reply(request, body, status=refused.status, headers=refused.headers)

@@ -35,7 +35,7 @@ def parsed_json(
 
 def check_json_size(text: str, field: str, max_items: int = MAX_ITEMS) -> None:
     """Raises RequestRefused (400) for what is too deep, or of too many items."""
-    if not _has_more(text, _ITEMS, MAX_DEPTH):
+    if len(text) <= MAX_DEPTH or not _has_more(text, _ITEMS, MAX_DEPTH):
         return
     plain = text.replace("\\\\", "").replace('\\"', "")  # every quote left begins or ends a string
     if _has_more(plain, '"', 4 * max_items):  # a key and a value of each have two

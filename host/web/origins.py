@@ -135,12 +135,11 @@ class Origins:
 
 def _refuse_foreign_site(request: web.Request) -> None:
     """What shows an image, a link or a frame of another site: `Sec-Fetch-Site`, else `Referer`."""
-    if request.path in PAGE_PATHS:
+    site, referer = request.headers.get("Sec-Fetch-Site"), request.headers.get("Referer")
+    if (site is None and referer is None) or request.path in PAGE_PATHS:
         return
-    site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in _OWN_SITES:
         raise RequestRefused(403, f"Sec-Fetch-Site: expected same-origin, got {site[:80]!r}")
-    referer = request.headers.get("Referer")
     if site is None and referer and _authority(_REFERER, referer) != request.host.lower():
         raise RequestRefused(
             403, f"Referer: expected a page of this host, or none, got {referer[:200]!r}"

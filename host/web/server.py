@@ -1,55 +1,45 @@
-"""What lies around the application: what the HTTP server says of connections, and what goes wrong
-before a middleware sees the request.
+"""What lies around the application: every request begins and ends here.
 
-Invariant: a client's broken request writes no traceback, and is no fault of the host. The
-tracebacks that remain are of its own faults.
+Invariant: whatever is wrong with a request, also what aiohttp refuses by itself, is answered with
+`{success: false, error, code}` under a true status. This is one function around aiohttp's router,
+not a chain of middlewares: each of these costs every poll.
 """
 
 from __future__ import annotations
 
-import logging
+import time
+from collections.abc import Callable
 
 from aiohttp import web
 
-from host.web.errors import MALFORMED
-from host.web.replies import json_reply
+from host.web.connections import Connection
+from host.web.errors import refusal_of, told
+from host.web.replies import STARTED_AT
 
 
-class _Quiet(logging.Filter):
-    """Tells what clients did wrong from what went wrong here."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, (*MALFORMED, ConnectionError)):
-            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
-            record.exc_info = None
-            return logging.getLogger().isEnabledFor(logging.DEBUG)
-        return True
-
-
-def server_log() -> logging.Logger:
-    """The logger for aiohttp's server."""
-    logger = logging.getLogger("host.web.server")
-    if not logger.filters:
-        logger.addFilter(_Quiet())
-    return logger
-
-
-def answer_outside(runner: web.AppRunner) -> None:
-    """Of a runner that is set up: what aiohttp refuses by itself, such as an `Expect` that it does
-    not know, is answered as everything else; what of it cannot even be said is 400."""
+def answer_all(runner: web.AppRunner, check: Callable[[web.Request], None]) -> None:
+    """Of a runner that is set up: `check` sees every request before any handler does."""
     server = runner.server
     assert server is not None, "set up first"  # noqa: S101
-    inside = server.request_handler
+    route = server.request_handler
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)  # noqa: S101  Connections makes no others
+        connection.begins()
+        request[STARTED_AT] = time.perf_counter()
         try:
-            return await inside(request)
-        except web.HTTPError as error:
-            status, reason = error.status, error.reason
-        except MALFORMED:
-            status, reason = 400, "a header cannot be read"
-        body = {"success": False, "error": f"{request.method}: {reason}", "code": status}
-        return json_reply(request, body, status=status)  # type: ignore[arg-type]
+            check(request)
+            return await route(request)
+        except ConnectionError:
+            raise  # the client has gone: nobody is left to be told
+        except Exception as error:
+            if isinstance(error, web.HTTPException) and error.status < 400:
+                raise
+            # no name for it in this frame, which its traceback has: a body in the frames between
+            # would stay until Python looks for circles
+            return told(refusal_of(error, request), request)
+        finally:
+            connection.rests()
 
-    server.request_handler = answer
+    server.request_handler = answer  # type: ignore[assignment]

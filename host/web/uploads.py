@@ -35,7 +35,13 @@ async def read_body(
     400 for broken chunks, 408 for a body that comes too slowly, 415 for one in a coding that is not
     known here; and beyond the limit 413, or aiohttp's own.
     """
-    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    coding = request.headers.get("Content-Encoding")
+    if coding is None and request.content.is_eof():  # all of it has come already
+        body = request.content.read_nowait()
+        _check_size(request, most_bytes, len(body))
+        taken(len(body))
+        return body
+    coding = "identity" if coding is None else coding.strip().lower()
     if coding not in _CODINGS:
         known = ", ".join(_CODINGS)
         error = f"Content-Encoding: expected one of {known}, got {coding[:SHOWN_CHARS]!r}"
@@ -46,11 +52,8 @@ async def read_body(
         taken(request.content_length)
         upload.is_counted = True
     try:
-        if request.content.is_eof():  # all of it has come already
-            upload.take(request.content.read_nowait())
-        else:
-            while not await asyncio.wait_for(upload.has_ended(), SILENCE_S):
-                pass
+        while not await asyncio.wait_for(upload.has_ended(), SILENCE_S):
+            pass
     except web.RequestPayloadError as error:
         raise bad_field("body", "well-formed chunks", str(error)) from None
     except asyncio.TimeoutError:
@@ -107,9 +110,13 @@ class _Upload:
         self.size += len(piece)
 
     def check(self, size: int) -> None:
-        """Raise where a body of that size is too large."""
-        if self._most_bytes is None and size > self._request.client_max_size:
-            raise web.HTTPRequestEntityTooLarge(self._request.client_max_size, size)
-        if self._most_bytes is not None and size > self._most_bytes:
-            expected = f"at most {self._most_bytes} bytes for this path"
-            raise RequestRefused(413, f"body: expected {expected}, got more")
+        _check_size(self._request, self._most_bytes, size)
+
+
+def _check_size(request: web.Request, most_bytes: int | None, size: int) -> None:
+    """Raise where a body of that size is too large."""
+    if most_bytes is None and size > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, size)
+    if most_bytes is not None and size > most_bytes:
+        expected = f"at most {most_bytes} bytes for this path"
+        raise RequestRefused(413, f"body: expected {expected}, got more")

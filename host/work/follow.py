@@ -14,7 +14,7 @@ from functools import cached_property
 
 from host.channels import Piece
 from host.commands import Command, State, UnknownCommand
-from host.instances.load import LoadWatch, Place
+from host.instances.load import RUNS, LoadWatch, Place
 from host.store.protocol import CommandStore
 
 IDLE_S = 15.0  # a reader hears at least so often that all is well
@@ -72,8 +72,10 @@ class Follow:
 
     async def look(self, command: Command) -> Look:
         """The command and its place; read again where a module has taken it since."""
+        if command.state is not State.QUEUED:
+            return Look(command, RUNS)
         place = await self._load.place(command)
-        if command.state is State.QUEUED and not place.position:
+        if not place.position:
             command = await self._store.read(command.id) or command
         return Look(command, place)
 
