@@ -89,6 +89,9 @@ class Output:
         return len(self.reply) - rest + max(0, sequence - self.length)
 
 
+NO_OUTPUT = Output()
+
+
 def channel_name(name: str, index: int | None = None, label: str = "") -> str:
     """The channel of that name. Raises ValueError for what is none."""
     channel = name if index is None else f"{name}:{index}:{label}"

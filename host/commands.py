@@ -10,9 +10,9 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from host.channels import Output
+from host.channels import NO_OUTPUT, Output
 from host.wire import Payload
 
 
@@ -83,8 +83,7 @@ class StaleAttempt(CommandError):
         self.command_id = command_id
 
 
-@dataclass(frozen=True)
-class NewCommand:
+class NewCommand(NamedTuple):
     """What a client asked for, before it has an id.
 
     `is_long` is None while nobody knows yet whether the route starts a long process: an unmarked
@@ -167,7 +166,7 @@ class Command:
     payload: Payload | None = None  # only one that was just claimed has it
     client: str = ""
     state: State = State.QUEUED
-    output: Output = field(default_factory=Output)
+    output: Output = NO_OUTPUT
     fields: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     attempt: str | None = None

@@ -129,8 +129,7 @@ class LoadWatch:
         return is_settled and age_s < KEEP_S
 
     def _served(self, queue: str) -> int:
-        instances = self._registry.instances(self._module_of.get(queue, ""))
-        return sum(one.commands_served for one in instances)
+        return self._registry.served(self._module_of.get(queue, ""))
 
     async def look(self, queue: str) -> QueueLoad:
         """The queue's load as it is now."""

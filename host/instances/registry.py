@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from host.instances.instance import Instance, merged, sighting_of
@@ -105,16 +106,23 @@ class ModuleRegistry:
 
     def instances(self, module_id: str) -> list[Instance]:
         """Every instance of a module, with what all hosts together know of it."""
+        wanted = module_id.lower()
         known = {
             one.instance_id: one
             for one in self._instances.values()
-            if one.module_id.lower() == module_id.lower()
+            if one.module_id.lower() == wanted
         }
         for sighting in self._elsewhere:
-            if sighting.module_id.lower() == module_id.lower():
+            if sighting.module_id.lower() == wanted:
                 here = known.get(sighting.instance_id)
                 known[sighting.instance_id] = merged(here, sighting)
         return list(known.values())
+
+    def served(self, module_id: str) -> int:
+        """How many commands its instances have ended, as far as they are known."""
+        wanted = module_id.lower()
+        known: Iterable[Instance | Sighting] = chain(self._instances.values(), self._elsewhere)
+        return sum(one.commands_served for one in known if one.module_id.lower() == wanted)
 
     def is_hopeless(self, instance: Instance) -> bool:
         """It has failed while another instance of its module has not: that one is to be given what

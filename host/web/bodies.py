@@ -116,7 +116,8 @@ def _add_form(text: str, parts: PayloadParts) -> None:
 
 def _decoded(text: str) -> str:
     """A piece at a time: the library makes a list of all escapes of what it is given."""
-    text = text.replace("+", " ")
+    if "+" in text:
+        text = text.replace("+", " ")
     if "%" not in text:
         return text
     raw, pieces, begin = text.encode(), [], 0

@@ -16,7 +16,6 @@ from host.web.bodies import read_payload, read_values
 from host.web.errors import Handler, RequestRefused, bad_field
 from host.web.fields import name, seconds, whole_number
 from host.web.identity import Clients
-from host.web.inputs import check_inputs, unknown_fields
 from host.web.origins import refuse_hidden_page
 from host.web.replies import Seen, json_reply, start_body, status_body
 from host.web.routes import Route, RouteTable, wrong_method
@@ -106,7 +105,7 @@ class ClientApi:
         """What is asked for, and what its client is to be warned of."""
         payload = await read_payload(request, route.queue, route.command, segments, upload.take)
         if route.is_long:
-            check_inputs(route.inputs, payload)
+            route.inputs.check(payload)
         new = NewCommand(
             module_id=route.module_id,
             queue=route.queue,
@@ -119,7 +118,7 @@ class ClientApi:
             max_wait_s=route.limits.max_wait_s,
             max_run_s=route.limits.max_run_s,
         )
-        return new, unknown_fields(route.inputs, payload)
+        return new, route.inputs.unknown(payload)
 
     async def _answer(self, command: Command) -> Command:
         """The end of an ordinary command; whoever waits for it no more takes it along."""

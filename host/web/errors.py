@@ -75,7 +75,7 @@ def refusal_of(error: Exception, request: web.Request) -> RequestRefused:
     if isinstance(error, RequestRefused):
         return error
     if isinstance(error, MALFORMED):
-        return _malformed(error)
+        return _malformed(error, request)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         limit_mb = request.client_max_size / 2**20
         return RequestRefused(
@@ -96,8 +96,11 @@ def refusal_of(error: Exception, request: web.Request) -> RequestRefused:
     return RequestRefused(status, str(error))
 
 
-def _malformed(error: Exception) -> RequestRefused:
+def _malformed(error: Exception, request: web.Request) -> RequestRefused:
     if isinstance(error, UnicodeEncodeError):
+        unsaid = error.object[error.start]
+        if any(unsaid in value for value in request.headers.values()):
+            return bad_field("headers", "text in UTF-8", "bytes that are none")
         return bad_field("body", "whole Unicode characters", "half of a surrogate pair")
     expected = "what its headers (Content-Encoding, Transfer-Encoding, boundary) say"
     return bad_field("body", expected, " ".join(str(error).split())[:_MALFORMED_CHARS])

@@ -11,12 +11,12 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from host.settings import RouteParameter
 from host.web.errors import SHOWN_CHARS, RequestRefused, bad_field
 from host.web.json_texts import check_json_size
-from host.wire import Payload, first_value
+from host.wire import Payload
 
 MAX_WARNED_FIELDS = 20
 
@@ -29,34 +29,41 @@ _JSON_KINDS: dict[str, tuple[type, str]] = {
 }
 
 
-def check_inputs(inputs: Sequence[RouteParameter], payload: Payload) -> None:
-    """Raise RequestRefused (400) for the first field that is missing or not what it should be."""
-    _check_files([one for one in inputs if _is_file(one) and one.required], payload)
-    for declared in inputs:
-        if _is_file(declared):
-            continue
-        value = first_value(payload, declared.name)
-        filled = (value or "").strip()
-        if declared.required and not filled:
-            raise bad_field(declared.name, "a text", "nothing" if value is None else "an empty one")
-        if filled:
-            _check_value(declared, filled)
+class Inputs:
+    """What a route declares."""
+
+    def __init__(self, declared: Sequence[RouteParameter] = ()) -> None:
+        self._names = {one.name: None for one in declared}
+        self._files = [one for one in declared if _is_file(one) and one.required]
+        self._fields = [one for one in declared if not _is_file(one)]
+
+    def check(self, payload: Payload) -> None:
+        """Raise RequestRefused (400) for the first field that is missing or not what it should
+        be."""
+        if self._files:
+            _check_files(self._files, payload)
+        sent = {one["key"]: one["value"][0] for one in payload["values"] if one["value"]}
+        for declared in self._fields:
+            value = sent.get(declared.name)
+            filled = value.strip() if value else ""
+            if filled:
+                _check_value(declared, filled)
+            elif declared.required:
+                got = "nothing" if value is None else "an empty one"
+                raise bad_field(declared.name, "a text", got)
+
+    def unknown(self, payload: Payload) -> list[str]:
+        """A warning for each field that the route does not declare; none where it declares nothing.
+
+        They are no errors: modules may read more than they declare.
+        """
+        if not self._names:
+            return []
+        unknown = [one["key"] for one in payload["values"] if one["key"] not in self._names]
+        return [_warning(name[:SHOWN_CHARS], self._names) for name in unknown[:MAX_WARNED_FIELDS]]
 
 
-def unknown_fields(inputs: Sequence[RouteParameter], payload: Payload) -> list[str]:
-    """A warning for each field that the route does not declare; none where it declares nothing.
-
-    They are no errors: modules may read more than they declare.
-    """
-    known = [one.name for one in inputs]
-    if not known:
-        return []
-    sent = [one["key"] for one in payload["values"]]
-    unknown = [name for name in sent if name not in known]
-    return [_warning(name[:SHOWN_CHARS], known) for name in unknown[:MAX_WARNED_FIELDS]]
-
-
-def _warning(name: str, known: list[str]) -> str:
+def _warning(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
     return f"{name}: this route has no such input; {meant}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from host.settings import ModuleSettings, RouteMap, RouteParameter
+from host.settings import ModuleSettings, RouteMap
 from host.web.errors import SHOWN_CHARS, RequestRefused
+from host.web.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Route:
     method: str
     command: str
     is_long: bool = False
-    inputs: list[RouteParameter] = field(default_factory=list)
+    inputs: Inputs = field(default_factory=Inputs)
     limits: QueueLimits = QueueLimits()
 
 
@@ -109,6 +110,6 @@ def _route(module: ModuleSettings, route: RouteMap) -> Route:
         method=route.method.upper(),
         command=route.command,
         is_long=route.long_process,
-        inputs=route.inputs,
+        inputs=Inputs(route.inputs),
         limits=limits,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from host.commands import Command, NewCommand
 from host.instances.load import LoadWatch
@@ -99,7 +98,8 @@ class Intake:
     async def accept(self, new: NewCommand) -> Command:
         """Queue a command. Raises NotAccepted, StoreUnavailable."""
         if not new.is_long:
-            new = replace(new, is_long=self._registry.is_long(new.queue, new.name) or new.is_long)
+            is_long = self._registry.is_long(new.queue, new.name) or new.is_long
+            new = new._replace(is_long=is_long)
         reason = self._closed(bool(new.is_long))
         if reason is not None:
             raise HostCloses(reason)

@@ -10,7 +10,7 @@ from puppet import Caller, Puppet
 
 from host.settings import RouteParameter
 from host.web.errors import RequestRefused
-from host.web.inputs import check_inputs
+from host.web.inputs import Inputs
 from host.wire import File, Payload
 
 TELL = "/v1/text/tell"
@@ -73,9 +73,9 @@ async def test_a_file_does_not_count_as_a_text(puppet: Puppet, client: Caller) -
 def test_required_files_are_counted_whatever_they_are_called() -> None:
     names = ("photo", "mask")
     required = [declared(one) for one in names]
-    check_inputs(required, payload("image1", "image2"))
-    check_inputs([declared("photo", is_required=False)], payload())
+    Inputs(required).check(payload("image1", "image2"))
+    Inputs([declared("photo", is_required=False)]).check(payload())
     with pytest.raises(RequestRefused, match=r"^photo: expected a file, .* got no file"):
-        check_inputs(required, payload())
+        Inputs(required).check(payload())
     with pytest.raises(RequestRefused, match=r"^mask: expected a file, .* got 1 of 2 files"):
-        check_inputs(required, payload("photo"))
+        Inputs(required).check(payload("photo"))

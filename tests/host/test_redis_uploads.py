@@ -62,7 +62,7 @@ def with_file(size: int, **more: Any) -> NewCommand:
     command = new(**more)
     data = secrets.token_hex(size // 2)
     file = {"name": "f", "filename": "f.bin", "contentType": "x", "data": data}
-    return NewCommand(**{**vars(command), "payload": {**command.payload, "files": [file]}})
+    return command._replace(payload={**command.payload, "files": [file]})
 
 
 async def keys_of(store: RedisStore, kind: str) -> set[str]:
@@ -89,7 +89,7 @@ async def test_an_upload_comes_back_as_it_was(store: RedisStore, size: int) -> N
 
 async def test_big_text_too_is_what_was_asked(store: RedisStore) -> None:
     payload = {**new().payload, "values": [{"key": "prompt", "value": ["中\ud83d" * MB]}]}
-    await store.create(NewCommand(**{**vars(new()), "payload": payload}))
+    await store.create(new()._replace(payload=payload))
     work = await store.claim(QUEUE, "worker", wait_s=0)
     assert work is not None and work.payload == payload
 
