@@ -75,7 +75,7 @@ async def _read_parts(
         else:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(_beside, _take_apart, *taken_apart)
-    if request.query_string:
+    if "?" in request.raw_path:
         for key, value in request.query.items():
             parts.add(key, value)
     return parts

@@ -60,11 +60,9 @@ class ClientApi:
 
     def add_routes(self, app: web.Application) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
-        status = _allowing(("GET", "POST"), self.status)
-        cancel = _allowing(("POST",), self.cancel)
         for one in (*self._spelt, "{module_id}"):  # these are found at once
-            app.router.add_route("*", f"/v1/{one}/{COMMAND_STATUS}", status)
-            app.router.add_route("*", f"/v1/{one}/{CANCEL_COMMAND}", cancel)
+            app.router.add_route("*", f"/v1/{one}/{COMMAND_STATUS}", self.status)
+            app.router.add_route("*", f"/v1/{one}/{CANCEL_COMMAND}", self.cancel)
         app.router.add_get("/v1/commands/{command_id}", self.read)
         app.router.add_delete("/v1/commands/{command_id}", self.delete)
         for path in self._routes.paths():
@@ -130,6 +128,7 @@ class ClientApi:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """The reply so far. `wait` seconds: answer as soon as there is more past `offset`."""
+        _allow(request, "GET", "POST")
         values = await read_values(request)
         return await self._status(request, await self._addressed(request, values), values)
 
@@ -151,6 +150,7 @@ class ClientApi:
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Stop a command: at once while it waits, within a step of its module while it runs."""
+        _allow(request, "POST")
         command = await self._addressed(request, await read_values(request))
         answer = await self._endings.cancel(command.id)
         body = status_body(await self._follow.look(await self._follow.find(command.id)))
@@ -181,15 +181,10 @@ class ClientApi:
         return command
 
 
-def _allowing(methods: tuple[str, ...], handler: Handler) -> Handler:
-    """The handler under these methods alone; 405 says which they are."""
-
-    async def checked(request: web.Request) -> web.StreamResponse:
-        if request.method not in methods:
-            raise wrong_method(request.path, methods, request.method)
-        return await handler(request)
-
-    return checked
+def _allow(request: web.Request, *methods: str) -> None:
+    """Raise RequestRefused for other methods: 405 says which there are."""
+    if request.method not in methods:
+        raise wrong_method(request.path, methods, request.method)
 
 
 def _idempotency_key(request: web.Request) -> str | None:
