@@ -88,7 +88,8 @@ class NewCommand(NamedTuple):
 
     `is_long` is None while nobody knows yet whether the route starts a long process: an unmarked
     route of a module written for another SDK shows that only by its first answer.
-    `client` is who asked, for fair turns; the limits are None where there is none.
+    `client` is who asked, for fair turns; the limits are None where there is none. With the same
+    `idempotency_key` comes the same `request_digest`, or it is another request.
     """
 
     module_id: str
@@ -98,6 +99,7 @@ class NewCommand(NamedTuple):
     is_long: bool | None
     client: str = ""
     idempotency_key: str | None = None
+    request_digest: str | None = None
     max_queue_length: int | None = None
     max_wait_s: float | None = None
     max_run_s: float | None = None
@@ -177,6 +179,7 @@ class Command:
     turn: float = 0.0  # its place in the fair order of its queue (host.store.protocol)
     number: int = 0  # of equal turns, the lower number is first
     idempotency_key: str | None = None
+    request_digest: str | None = None  # of what came with the key
     max_wait_s: float | None = None
     max_run_s: float | None = None
     created_at: float = field(default_factory=time.time)
@@ -198,6 +201,7 @@ class Command:
             is_long=new.is_long,
             client=new.client,
             idempotency_key=new.idempotency_key,
+            request_digest=new.request_digest,
             max_wait_s=new.max_wait_s,
             max_run_s=new.max_run_s,
         )

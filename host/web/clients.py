@@ -17,6 +17,7 @@ from host.web.errors import Handler, RequestRefused, bad_field
 from host.web.fields import name, seconds, whole_number
 from host.web.identity import Clients
 from host.web.origins import refuse_hidden_page
+from host.web.repeats import repeat_of
 from host.web.replies import Seen, json_reply, start_body, status_body
 from host.web.routes import Route, RouteTable, wrong_method
 from host.wire import CANCEL_COMMAND, COMMAND_STATUS, STATUS_WAIT_LIMIT_S
@@ -92,7 +93,7 @@ class ClientApi:
             if not command.is_long:
                 command = await self._answer(command)
         if not command.is_long:
-            await self._endings.delete(command.id)
+            await self._endings.answered(command)
             return json_reply(request, command.result, status=_http_status(command))
         body = start_body(await self._follow.look(command), warnings)
         return json_reply(request, body)
@@ -104,6 +105,7 @@ class ClientApi:
         payload = await read_payload(request, route.queue, route.command, segments, upload.take)
         if route.is_long:
             route.inputs.check(payload)
+        repeat = await repeat_of(request, upload.client, route, payload)
         new = NewCommand(
             module_id=route.module_id,
             queue=route.queue,
@@ -111,7 +113,8 @@ class ClientApi:
             payload=payload,
             is_long=route.is_long,
             client=upload.client,
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=repeat.key,
+            request_digest=repeat.digest,
             max_queue_length=route.limits.max_length,
             max_wait_s=route.limits.max_wait_s,
             max_run_s=route.limits.max_run_s,
@@ -119,11 +122,12 @@ class ClientApi:
         return new, route.inputs.unknown(payload)
 
     async def _answer(self, command: Command) -> Command:
-        """The end of an ordinary command; whoever waits for it no more takes it along."""
+        """The end of an ordinary command; the last who waits for it no more takes it along."""
         try:
             return await self._follow.answer(command, ANSWER_LIMIT_S)
         except (asyncio.CancelledError, NoAnswer):  # the client left, or has waited enough
-            await self._endings.cancel(command.id)
+            if command.id not in self._follow.waiting:
+                await self._endings.unheard(command)
             raise
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -185,11 +189,6 @@ def _allow(request: web.Request, *methods: str) -> None:
     """Raise RequestRefused for other methods: 405 says which there are."""
     if request.method not in methods:
         raise wrong_method(request.path, methods, request.method)
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    return None if key is None else name("Idempotency-Key", key)
 
 
 def _http_status(command: Command) -> int:

@@ -16,7 +16,14 @@ from host.store.protocol import StoreUnavailable
 from host.store.shares import RETRY_SHARE_S
 from host.web.replies import json_reply
 from host.work.follow import NoAnswer
-from host.work.intake import HostCloses, NobodyServes, NotAccepted, ShareTaken, TooManyWait
+from host.work.intake import (
+    HostCloses,
+    KeyTaken,
+    NobodyServes,
+    NotAccepted,
+    ShareTaken,
+    TooManyWait,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +116,8 @@ def _malformed(error: Exception, request: web.Request) -> RequestRefused:
 def _not_accepted(error: NotAccepted) -> RequestRefused:
     if isinstance(error, TooManyWait):
         return try_later(429, str(error), error.wait_s, error.longest_run_s)
+    if isinstance(error, KeyTaken):
+        return RequestRefused(422, str(error))
     if isinstance(error, ShareTaken):
         return try_later(429, str(error), None, RETRY_SHARE_S)
     if isinstance(error, HostCloses):

@@ -43,6 +43,17 @@ class Endings:
                 await self._registry.post_cancel(command.worker, command_id)
         return answer
 
+    async def unheard(self, command: Command) -> None:
+        """Whoever waited for its answer here has left. Where hosts share a store, somebody else may
+        have come to another of them with its key."""
+        if not (self._store.is_shared and command.idempotency_key):
+            await self.cancel(command.id)
+
+    async def answered(self, command: Command) -> None:
+        """Its answer goes out; one with a key stays, for a client that does not get it."""
+        if not command.idempotency_key:
+            await self.delete(command.id)
+
     async def delete(self, command_id: str) -> bool:
         """Forget an ended command and its texts for good; False for one that has not ended."""
         return await self._store.delete(command_id)

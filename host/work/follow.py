@@ -8,6 +8,7 @@ after all of them. Readers wait for the store, they do not ask again and again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,6 +63,8 @@ class Follow:
     def __init__(self, store: CommandStore, load: LoadWatch) -> None:
         self._store = store
         self._load = load
+        self.waiting = Counter[str]()
+        """How many wait here for the answer of each ordinary command."""
 
     async def find(self, command_id: str) -> Command:
         """The command as it stands. Raises UnknownCommand."""
@@ -87,6 +90,15 @@ class Follow:
 
     async def answer(self, command: Command, limit_s: float) -> Command:
         """The command once it has ended, or has shown that it is a long one. Raises NoAnswer."""
+        self.waiting[command.id] += 1
+        try:
+            return await self._answer(command, limit_s)
+        finally:
+            self.waiting[command.id] -= 1
+            if not self.waiting[command.id]:
+                del self.waiting[command.id]
+
+    async def _answer(self, command: Command, limit_s: float) -> Command:
         deadline = asyncio.get_running_loop().time() + limit_s
         while not (command.state.is_terminal or command.is_long):
             left_s = deadline - asyncio.get_running_loop().time()

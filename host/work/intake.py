@@ -47,6 +47,10 @@ class ShareTaken(NotAccepted):
     """The client has its share of what there is; others may still come."""
 
 
+class KeyTaken(NotAccepted):
+    """The key of an earlier start came with another request."""
+
+
 class _Shares:
     """Remembers for a moment who had its share: a client that asks again and again costs the store
     one question of many."""
@@ -110,11 +114,17 @@ class Intake:
             raise NobodyServes(reason, self._next_try_s(new.module_id))
         self._shares.check(new)
         try:
-            return await self._store.create(new)
+            command = await self._store.create(new)
         except QueueFull as error:
             if error.own is not None:
                 raise self._shares.refused(new, error.own, error.length) from None
             raise await self._too_many(new, error) from None
+        if command.request_digest != new.request_digest:
+            raise KeyTaken(
+                "Idempotency-Key: expected the request that this key came with first, got another: "
+                "send that one again, or give this one a key of its own"
+            )
+        return command
 
     async def _too_many(self, new: NewCommand, error: QueueFull) -> TooManyWait:
         load = await self._load.of(new.queue)

@@ -192,6 +192,16 @@ class StoreSuite:
         assert (await store.create(new(key="other"))).id != first.id
         assert len(await store.queued(QUEUE)) == 2
 
+    async def test_what_came_with_a_key_is_known_to_its_end(self, store: CommandStore) -> None:
+        first = await store.create(new(key="k", request_digest="d1"))
+        attempt = ((await store.claim(QUEUE, "worker", wait_s=0)) or first).attempt
+        for is_running in (True, False):
+            again = await store.create(new(key="k", request_digest="d2"))
+            assert (again.id, again.request_digest) == (first.id, "d1")
+            if is_running:
+                await store.finish(first.id, attempt, Outcome.of({"success": True}))
+        assert (await store.create(new())).request_digest is None
+
     async def test_a_reader_wakes_for_text_state_and_fields(self, store: CommandStore) -> None:
         made = await store.create(new())
         for change in ("claim", "append", "fields", "cancel"):

@@ -26,7 +26,7 @@ async def opened(data_dir: Path) -> LocalStore:
     return store
 
 
-@pytest.mark.parametrize("sample", ["diskcache", "rows-1", "rows-2"])
+@pytest.mark.parametrize("sample", ["diskcache", "rows-1", "rows-2", "rows-3"])
 async def test_a_sample_opens_with_all_that_it_has(tmp_path: Path, sample: str) -> None:
     """Two have ended, one runs and is to stop, three wait: bob's with an upload before two more."""
     shutil.copytree(SAMPLES / sample, tmp_path / "data")
@@ -47,6 +47,7 @@ async def test_a_sample_opens_with_all_that_it_has(tmp_path: Path, sample: str) 
     assert [one["data"] for one in first.payload["files"]] == ["VVBMT0FE"]
     assert first.payload["values"] == [{"key": "prompt", "value": ["hello"]}]
     assert (await store.create(new(key="waiting key"))).id == first.id
+    assert first.request_digest == ("d1中" if sample == "rows-3" else None)
     stats = await store.stats(QUEUE)
     assert (stats.completed, stats.failed, stats.waiting, stats.running) == (1, 1, 2, 2)
     assert stats.mean_run_s is not None

@@ -63,7 +63,8 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _FIXED: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("id", "queue", "module_id", "name", "client"), text_of),
     **dict.fromkeys(("max_wait_s", "max_run_s"), _or_none(float)),
-    **{"number": int, "turn": float, "created_at": float, "idempotency_key": _or_none(text_of)},
+    **{"number": int, "turn": float, "created_at": float},
+    **dict.fromkeys(("idempotency_key", "request_digest"), _or_none(text_of)),
 }
 _CHANGING: dict[str, Callable[[Any], Any]] = {
     **{"state": State, "stop_wish": text_of, "attempts": int, "is_long": _or_none(bool)},

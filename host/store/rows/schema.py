@@ -10,7 +10,7 @@ import sqlite3
 
 from host.store.protocol import StoreUnavailable
 
-VERSION = 2
+VERSION = 3
 TABLES = ("commands", "pieces", "inputs", "files", "queues")
 
 # Nobody fills `owner` and `conversation` yet. An index that begins with WHERE holds only what it
@@ -40,7 +40,8 @@ CREATE TABLE commands (
     attempt TEXT, attempts INTEGER NOT NULL, worker TEXT, stop_wish TEXT NOT NULL,
     failed_attempts TEXT NOT NULL, fields TEXT NOT NULL, result TEXT NOT NULL,
     max_wait_s REAL, max_run_s REAL,
-    created_at REAL NOT NULL, queued_at REAL NOT NULL, started_at REAL, finished_at REAL
+    created_at REAL NOT NULL, queued_at REAL NOT NULL, started_at REAL, finished_at REAL,
+    request_digest TEXT
 );
 CREATE INDEX ended ON commands (finished_at) WHERE finished_at IS NOT NULL;
 CREATE UNIQUE INDEX keys ON commands (idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -66,7 +67,8 @@ INSERT INTO queues
 DROP TABLE old_queues;
 DELETE FROM commands WHERE is_long = 0 AND idempotency_key IS NULL;
 DELETE FROM inputs WHERE command NOT IN (SELECT number FROM commands);
-"""  # noqa: S608
+""",  # noqa: S608
+    2: "ALTER TABLE commands ADD COLUMN request_digest TEXT;",
 }
 
 

@@ -1,0 +1,67 @@
+"""JSON of large values, in pieces: a long text that is worked on in one go keeps every other thread
+of the process waiting, whichever thread does it.
+
+Invariant: the pieces together are the JSON of the value, and none takes long to make.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+PIECE_CHARS = 65_536
+
+
+def json_pieces(value: Any) -> Iterator[bytes]:
+    """JSON in UTF-8; half of a surrogate pair comes as an escape."""
+    if not _has_long_text(value):
+        yield _whole(value)
+        return
+    begun, size = [], 0
+    for piece in _pieces(value):
+        begun.append(piece)
+        size += len(piece)
+        if size >= PIECE_CHARS:
+            yield b"".join(begun)
+            begun, size = [], 0
+    yield b"".join(begun)
+
+
+def _has_long_text(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) > PIECE_CHARS
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return False
+    return any(map(_has_long_text, value))
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if not _has_long_text(value):
+        yield _whole(value)
+    elif isinstance(value, str):
+        yield b'"'
+        for begin in range(0, len(value), PIECE_CHARS):
+            yield _whole(value[begin : begin + PIECE_CHARS])[1:-1]
+        yield b'"'
+    elif isinstance(value, dict):
+        for number, (key, one) in enumerate(value.items()):
+            yield (b"," if number else b"{") + _whole(key) + b":"
+            yield from _pieces(one)
+        yield b"}"
+    else:
+        for number, one in enumerate(value):
+            yield b"," if number else b"["
+            yield from _pieces(one)
+        yield b"]"
+
+
+def _whole(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        return json.dumps(value).encode()
