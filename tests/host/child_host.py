@@ -1,4 +1,4 @@
-"""A host with the puppet module in a process of its own: `child_host.py FOLDER LEASE_S`.
+"""A host with the puppet module in a process of its own: `child_host.py FOLDER LEASE_S SWEEP_S`.
 
 It prints its address, and ends with its standard input.
 """
@@ -15,17 +15,21 @@ from pathlib import Path
 from puppet import running_host
 
 from host.processes.descriptors import allow_more_descriptors, say_seldom_that_none_is_left
+from host.work import sweeper
 from host.work.leases import LeaseTerms
 
 
 @asynccontextmanager
 async def child_host(
-    root: Path, lease_s: float = 20.0, descriptors: int = 4096
+    root: Path,
+    lease_s: float = 20.0,
+    descriptors: int = 4096,
+    sweep_s: float = sweeper.EVERY_S,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its address."""
     code = f'ulimit -n {descriptors}; exec "{sys.executable}" "{__file__}" "$@"'
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", code, "sh", str(root), str(lease_s)),
+        *("sh", "-c", code, "sh", str(root), str(lease_s), str(sweep_s)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": ":".join(sys.path)},
@@ -38,10 +42,11 @@ async def child_host(
         await process.wait()
 
 
-async def _run(root: Path, lease_s: float) -> None:
+async def _run(root: Path, lease_s: float, sweep_s: float) -> None:
     logging.basicConfig(filename=root / "log")
     allow_more_descriptors()
     say_seldom_that_none_is_left(asyncio.get_running_loop())
+    sweeper.EVERY_S = sweep_s
     terms = LeaseTerms(lease_s=lease_s, part1_lease_s=lease_s)
     async with running_host(root, leases=terms) as host:
         print(host.url, flush=True)
@@ -49,4 +54,4 @@ async def _run(root: Path, lease_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_run(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))

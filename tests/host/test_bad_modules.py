@@ -19,7 +19,7 @@ import aiohttp
 import psutil
 import pytest
 from puppet import Caller
-from world import is_alive
+from world import QUICK as LADDER
 
 from host.app import Host
 from host.processes.supervision import RestartPolicy, Timing
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="about signals")
 
 SCRIPT = Path(__file__).with_name("bad_module.py")
 ROOT = Path(__file__).resolve().parents[2]
-PATIENT = Timing(restarts=RestartPolicy(max_failures=2, first_pause_s=0.01), look_every_s=0.05)
+PATIENT = Timing(RestartPolicy(max_failures=2, first_pause_s=0.01), LADDER, look_every_s=0.05)
 """A busy machine is silent for a second too."""
 QUICK = replace(PATIENT, silent_s=1.0)
 
@@ -174,19 +174,6 @@ async def test_one_that_claims_to_work_and_does_not(tmp_path: Path) -> None:
         words = "it claims to work but made no progress for 0.5 s (MaxSilentSecs)"
         assert words in ended["error"]
         assert any(words in entry for entry in bad.entries())
-
-
-async def test_one_that_ignores_terminate(tmp_path: Path) -> None:
-    async with running(tmp_path, "ignores_terminate", Timing()) as bad:
-        status = await bad.until(lambda status: status["status"] == "Started")
-        family = [psutil.Process(status["pid"])]
-        family += family[0].children(recursive=True)
-        assert len(family) == 2
-        begin_s = time.monotonic()
-        await bad.host.stop()
-        assert time.monotonic() - begin_s < 5
-    assert [one.pid for one in family if is_alive(one.pid)] == []
-    assert "did not end when asked to: killed" in bad.entries()
 
 
 async def test_one_that_floods(tmp_path: Path) -> None:

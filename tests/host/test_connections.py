@@ -102,11 +102,11 @@ async def test_one_that_is_used_no_more_ends(quick: None, host: Host) -> None:
 async def test_long_polls_and_streams_stay(
     quick: None, host: Host, puppet: Puppet, client: Caller
 ) -> None:
-    assert await puppet.poll(wait=2) is None, "longer than any of the limits"
+    assert await puppet.poll(wait=1) is None, "longer than any of the limits"
     command_id = await client.tell()
     url = f"{host.url}/v1/commands/{command_id}/events"
     async with client.session.get(url) as events:
-        status = asyncio.create_task(client.status(command_id, wait=2, offset=0))
+        status = asyncio.create_task(client.status(command_id, wait=1, offset=0))
         assert (await status)["state"] == "queued"
         await client.cancel(command_id)
         assert "event: done" in await events.text()

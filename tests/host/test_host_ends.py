@@ -112,8 +112,20 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await made.end()
 
 
-@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM", "closed terminal"])
-async def test_it_ends_within_five_seconds(served: Served, way: str) -> None:
+@pytest.fixture
+async def three(tmp_path: Path) -> AsyncIterator[list[Served]]:
+    made = await asyncio.gather(*(Served.launch(tmp_path / name) for name in "abc"))
+    yield made
+    await asyncio.gather(*(one.end() for one in made))
+
+
+async def test_it_ends_within_five_seconds(three: list[Served]) -> None:
+    """In each of three ways, tried side by side."""
+    ways = ("Ctrl-C", "SIGTERM", "closed terminal")
+    await asyncio.gather(*map(ends_within_five_seconds, three, ways))
+
+
+async def ends_within_five_seconds(served: Served, way: str) -> None:
     begin_s = time.monotonic()
     if way == "Ctrl-C":
         os.write(served.terminal, b"\x03")  # as the terminal sends it: to the whole group

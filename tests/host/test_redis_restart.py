@@ -231,7 +231,20 @@ async def test_tls_by_url(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_a_frozen_redis_is_noticed(server: RedisServer, store: RedisStore) -> None:
+@pytest.fixture
+async def impatient(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RedisStore]:
+    """It waits a fifteenth as long for an answer, and for Redis to come back."""
+    monkeypatch.setattr(connection, "SILENCE_S", 0.3)
+    made = RedisStore(RedisConnections(server.url, patience_s=0.2))
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_frozen_redis_is_noticed(server: RedisServer, impatient: RedisStore) -> None:
+    store = impatient
     made = await store.create(new())
     server.pause()
     with pytest.raises(StoreUnavailable, match="no answer within"):
@@ -242,9 +255,9 @@ async def test_a_frozen_redis_is_noticed(server: RedisServer, store: RedisStore)
 
 
 async def test_a_frozen_redis_is_noticed_while_others_go_on_asking(
-    server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, impatient: RedisStore
 ) -> None:
-    monkeypatch.setattr(connection, "SILENCE_S", 0.3)
+    store = impatient
     made = await store.create(new())
     server.pause()
     first = asyncio.create_task(store.read(made.id))

@@ -23,9 +23,10 @@ from puppet import Caller, running_host
 from world import is_alive
 
 from host.app import Host
+from host.cli import remote as remote_file
 from host.cli.remote import RemoteHost, RemoteModule, new_id
 from host.log.ring import LogRing
-from host.processes.supervision import Timing
+from host.processes.supervision import StopLadder, Timing
 from host.settings import load_settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -33,6 +34,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "minimal_long_process"
 MODULE = EXAMPLE.name
+HASTY = """
+import asyncio, sys
+from functools import partial
+from host.cli import main, remote
+from host.processes.supervision import Timing
+remote.Timing = partial(Timing, sleep=lambda seconds: asyncio.sleep(seconds / 50))
+sys.exit(main.main())
+"""
 
 
 class Remote:
@@ -43,10 +52,12 @@ class Remote:
         self.lines: list[str] = []
 
     @classmethod
-    async def launch(cls, root: Path, *arguments: str) -> Remote:
+    async def launch(
+        cls, root: Path, *arguments: str, program: tuple[str, ...] = ("-m", "host")
+    ) -> Remote:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "host", "module", MODULE, "--root", str(root), *arguments),
+            *(*program, "module", MODULE, "--root", str(root), *arguments),
             cwd=ROOT,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -188,7 +199,10 @@ async def test_a_crash_is_mended(
     assert (await ended(caller, await count(caller, 2, 1)))["reply"] == text(2)
 
 
-async def test_a_frozen_module_is_launched_again(served: Host, root: Path) -> None:
+async def test_a_frozen_module_is_launched_again(
+    served: Host, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_file, "STOP_LADDER", StopLadder(0, 0.1, 0.4))
     [module] = load_settings(root).modules
     log, stop = LogRing(), asyncio.Event()
     host = RemoteHost([served.url])
@@ -300,7 +314,9 @@ async def test_a_module_that_crashes_again_and_again_is_given_up(
 ) -> None:
     script = root / "modules" / MODULE / "count_words_adapter.py"
     script.write_text("raise SystemExit('no such device')\n")
-    remotes.append(await Remote.launch(root, "--host", "127.0.0.1:1"))
+    """After pauses that grow, shortened here."""
+    launched = await Remote.launch(root, "--host", "127.0.0.1:1", program=("-c", HASTY))
+    remotes.append(launched)
     assert "launched again in 0.5 s" in await remotes[0].line("crashed: exit code 1")
     line = await remotes[0].line("llamachat: module")
     assert "crashed 5 times in a row" in line and "no such device" in line

@@ -27,8 +27,13 @@ async def stop_for(process: asyncio.subprocess.Process, seconds: float) -> None:
     os.kill(process.pid, signal.SIGCONT)
 
 
-async def chats_go_on(root: Path, lease_s: float, stopped_s: float, speaks_again_s: float) -> None:
-    async with child_host(root, lease_s) as (process, url), aiohttp.ClientSession() as session:
+async def chats_go_on(
+    root: Path, lease_s: float, stopped_s: float, speaks_again_s: float, sweep_s: float = EVERY_S
+) -> None:
+    async with (
+        child_host(root, lease_s, sweep_s=sweep_s) as (process, url),
+        aiohttp.ClientSession() as session,
+    ):
         client, puppet = Caller(session, url), Puppet(session, url)
         await puppet.poll(wait=0)
         ids = [await client.tell() for _ in range(3)]
@@ -47,7 +52,7 @@ async def chats_go_on(root: Path, lease_s: float, stopped_s: float, speaks_again
 
 
 async def test_chats_go_on_after_the_host_was_stopped(tmp_path: Path) -> None:
-    await chats_go_on(write_root(tmp_path), 2.5, 5.0, 1.2 * EVERY_S)
+    await chats_go_on(write_root(tmp_path), 1.5, 2.5, 0.3, sweep_s=0.2)
 
 
 @pytest.mark.slow
@@ -58,12 +63,15 @@ async def test_chats_go_on_after_a_minute(tmp_path: Path) -> None:
 
 async def test_one_that_died_meanwhile_is_found_out_a_lease_later(tmp_path: Path) -> None:
     root = write_root(tmp_path)
-    async with child_host(root, 1.0) as (process, url), aiohttp.ClientSession() as session:
+    async with (
+        child_host(root, 1.0, sweep_s=0.2) as (process, url),
+        aiohttp.ClientSession() as session,
+    ):
         client, puppet = Caller(session, url), Puppet(session, url)
         await puppet.poll(wait=0)
         command_id = await client.tell()
         await puppet.progress(await puppet.take(), 0, "so far")
-        await stop_for(process, 3.0)
+        await stop_for(process, 2.0)
         status = await client.status(command_id, wait=20, offset=6)
         assert status["state"] == "failed" and "no sign of life" in status["error"]
 
