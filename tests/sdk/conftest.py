@@ -12,6 +12,7 @@ from part1_host import Part1Host
 
 from sdk.author.module_runner import ModuleRunner
 from sdk.host.client import HostAddress
+from sdk.process import status_loop
 from sdk.process.launch import Launch
 from sdk.process.module_service import ModuleService
 
@@ -71,6 +72,12 @@ def serve(host: FakeHost, served: Served) -> Serve:
 @pytest.fixture
 def serve_part1(part1: Part1Host, served: Served) -> Serve:
     return lambda runner: served.serve(part1.url, runner)
+
+
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules say how they are ten times as often."""
+    monkeypatch.setattr(status_loop, "STATUS_EVERY_S", 0.2)
 
 
 @pytest.fixture

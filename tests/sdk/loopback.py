@@ -30,7 +30,7 @@ class LoopbackServer:
         raise NotImplementedError
 
     async def start(self) -> None:
-        self._runner = web.AppRunner(self.make_app(), shutdown_timeout=0.1)
+        self._runner = web.AppRunner(self.make_app(), shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()

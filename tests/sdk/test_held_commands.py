@@ -12,7 +12,9 @@ from stepping import Stepping
 from sdk import LongProcess, RequestData
 
 
-async def test_a_command_is_held_until_the_host_has_its_end(host: FakeHost, serve: Serve) -> None:
+async def test_a_command_is_held_until_the_host_has_its_end(
+    talkative: None, host: FakeHost, serve: Serve
+) -> None:
     module = Stepping()
     service = await serve(module)
     command = host.post()

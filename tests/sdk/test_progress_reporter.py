@@ -234,7 +234,8 @@ async def test_cancels_come_with_the_answer() -> None:
     await exchange.end()
 
 
-async def test_a_silent_command_has_a_heartbeat() -> None:
+async def test_a_silent_command_has_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_reporter, "HEARTBEAT_S", 0.2)
     exchange = Exchange()
     exchange.start()
     for _ in range(2):

@@ -93,7 +93,9 @@ async def test_an_unmarked_route_gets_a_start_answer(host: FakeHost, serve: Serv
     assert (await host.finished(command))["success"] is True and command.text == "a0 "
 
 
-async def test_several_run_at_once_up_to_the_slots(host: FakeHost, serve: Serve) -> None:
+async def test_several_run_at_once_up_to_the_slots(
+    talkative: None, host: FakeHost, serve: Serve
+) -> None:
     module = Steps(parallelism=2)
     await serve(module)
     first, second, third = (host.post(name=name, steps=2) for name in "abc")
@@ -392,7 +394,7 @@ async def test_an_idle_module_cleans_up(
     assert await finish() == 0 and module.cleanups == 1
 
 
-async def test_statistics(host: FakeHost, serve: Serve) -> None:
+async def test_statistics(talkative: None, host: FakeHost, serve: Serve) -> None:
     module = Steps()
     await serve(module)
     module.permit("a")
