@@ -39,9 +39,14 @@ class Crowd:
     failed_requests: int = 0
     unmended: int = 0  # failed requests right after another, although nothing was killed between
     is_over: bool = False
+    delay_ms: int = 100  # between the words of a command
 
     async def run(self, clients: int) -> None:
-        """So many clients, one command at a time each, until `is_over`; all commands then end."""
+        """So many clients, one command at a time each, until `is_over`; all commands then end.
+
+        A few have shorter ones, or a run of seconds would mostly wait for the last of them.
+        """
+        self.delay_ms = 100 if clients >= 100 else 50
         made = [Client(self, number) for number in range(clients)]
         await asyncio.gather(*(one.work() for one in made))
 
@@ -119,7 +124,7 @@ class Client:
         while not self._crowd.is_over:
             count += 1
             words = self._crowd.chance.randint(10, 20)
-            await self.one(f"{self._number}.{count}é😀", words, delay_ms=100, cancels=0.05)
+            await self.one(f"{self._number}.{count}é😀", words, self._crowd.delay_ms, cancels=0.05)
 
     async def one(self, word: str, words: int, delay_ms: int, cancels: float = 0) -> None:
         """One command from its start to its end; `cancels` is the chance of its being cancelled."""

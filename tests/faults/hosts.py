@@ -25,6 +25,7 @@ MODULE = "minimal_long_process"
 SEED = int(os.environ.get("FAULTS_SEED", "1"))  # what is left to chance is the same for the same
 PATIENT_HOST = (str(Path(__file__).with_name("patient_host.py")),)
 JUMPING_HOST = (str(Path(__file__).with_name("jumping_host.py")),)
+WATCHFUL_HOST = (str(Path(__file__).with_name("watchful_host.py")),)
 USUAL_HOST = ("-m", "host", "serve")
 UP_WITHIN_S = 60.0
 GONE_WITHIN_S = 10.0

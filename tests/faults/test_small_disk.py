@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from clients import Crowd, Report, crowd
-from hosts import PATIENT_HOST, SEED, UP_WITHIN_S, HostProcess, until_ready, write_root
+from hosts import SEED, UP_WITHIN_S, WATCHFUL_HOST, HostProcess, until_ready, write_root
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_the_disk_fills_up(
     """Also while the host is killed and started: it starts on a full disk."""
     begun_s = time.monotonic()
     write_root(tmp_path, instances=2)
-    host = HostProcess(tmp_path, PATIENT_HOST)
+    host = HostProcess(tmp_path, WATCHFUL_HOST)
     await host.start()
     try:
         await until_ready(host, 2)
