@@ -14,10 +14,11 @@ from typing import Any
 
 from aiohttp import web
 
-from host.web.explorer import ModulePage, add_explorer_routes, parse_fragment
+from host.web.explorer import PAGES_PATH, ModulePage, add_explorer_routes, parse_fragment
 from host.web.rendering import MarkdownRenderer, NotRendered
 
 DEADLINE_S = 20.0
+POLLS = "const POLL_MS = 2000;"  # in the page's script
 CANNED_REPLY = "I am a **stand-in** and I answer one word after the other, slowly enough to watch."
 
 
@@ -146,6 +147,7 @@ class StandIn:
 
     def _build_app(self) -> web.Application:
         app = web.Application(middlewares=[self._watch])
+        app.router.add_get("/pages/explorer.js", self._explorer_script)
         add_explorer_routes(app, lambda: self._pages, _WatchedRenderer(self))
         app.router.add_get("/field", self._show_field_page)
         app.router.add_get("/v1/status/ping", self._ping)
@@ -167,6 +169,13 @@ class StandIn:
         self.requests.append(f"{request.method} {request.path}")
         response: web.StreamResponse = await handler(request)
         return response
+
+    async def _explorer_script(self, request: web.Request) -> web.Response:
+        """The page's own, but that it asks for news five times as often."""
+        text = (PAGES_PATH / "explorer.js").read_text(encoding="utf-8")
+        assert POLLS in text
+        quick = text.replace(POLLS, "const POLL_MS = 400;")
+        return web.Response(text=quick, content_type="text/javascript")
 
     async def _ping(self, request: web.Request) -> web.Response:
         version = {"major": 0, "minor": 1, "patch": 0}
