@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.R
 @pytest.mark.parametrize(
     ("server", "clients", "seconds"),
     [
-        ("local", 20, 8),
+        ("local", 20, 3),
         pytest.param("local", 200, 600, marks=FULL),
         pytest.param("redis", 20, 8, marks=FULL),
         pytest.param("redis", 200, 600, marks=FULL),

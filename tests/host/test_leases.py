@@ -11,14 +11,15 @@ import pytest
 from puppet import Caller, Puppet, running_host, write_root
 
 from host.app import Host
-from host.work import endings
+from host.work import endings, sweeper
 from host.work.leases import LeaseTerms
 
 SHORT = LeaseTerms(lease_s=0.4, part1_lease_s=0.4, renew_every_s=0.05)
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
+async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+    monkeypatch.setattr(sweeper, "EVERY_S", 0.1)
     async with running_host(write_root(tmp_path), leases=SHORT) as running:
         yield running
 

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from world import is_alive
 
+from host.processes import orphans
 from host.processes.orphans import OrphanGuard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has job objects for this")
 
+HASTY = Path(__file__).with_name("hasty_guard.py")
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
 PARENT = f"""
 import subprocess, sys
@@ -25,8 +28,9 @@ children[0].wait()
 """
 HOST = f"""
 import os, subprocess, sys
-from host.processes.orphans import OrphanGuard
-guard = OrphanGuard()
+from host.processes import orphans
+orphans._SCRIPT = {str(HASTY)!r}
+guard = orphans.OrphanGuard()
 guard.expect("local-1")
 module = subprocess.Popen(
     [sys.executable, "-c", {PARENT!r}], start_new_session=True, stdout=subprocess.PIPE, text=True,
@@ -129,7 +133,8 @@ def test_a_guard_that_is_closed_is_gone_and_ends_nothing() -> None:
     assert set(psutil.Process().children()) <= before
 
 
-def test_a_guard_that_nobody_closed_ends_too() -> None:
+def test_a_guard_that_nobody_closed_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orphans, "_SCRIPT", HASTY)
     before = set(psutil.Process().children())
     module = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True)
     guard = OrphanGuard()

@@ -8,7 +8,12 @@ import aiohttp
 import pytest
 from puppet import Caller, Puppet, running_host, write_root
 
-from host.work import endings
+from host.work import endings, sweeper
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "EVERY_S", 0.05)
 
 
 async def test_waiting_too_long_fails_with_the_reason(

@@ -10,6 +10,9 @@ import time
 from typing import Any
 
 from sdk import LongProcess, ModuleRunner, RequestData, RunningCommand
+from sdk.process import life
+
+life.PARENT_POLL_S = 0.1
 
 
 class Misbehaving(ModuleRunner):
