@@ -16,11 +16,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from puppet import Caller, running_host
 from test_events import follow, text_of
 
 from host.app import Host
 from host.processes.supervision import ModuleStatus
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FIELD_SDK = Path(sys.prefix) / "field-sdk"
 
@@ -46,15 +49,16 @@ def write_root(root: Path) -> Path:
     return root
 
 
-@pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+    """One for all tests here: its module needs seconds to start and to end."""
     if not FIELD_SDK.is_dir():
         pytest.fail(f"{FIELD_SDK} is not there: run ./install.sh --dev")
-    async with running_host(write_root(tmp_path)) as running:
+    async with running_host(write_root(tmp_path_factory.mktemp("root"))) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(host: Host) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as session:
         yield Caller(session, host.url)
