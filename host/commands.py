@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from host.asked import StoredPayload
 from host.channels import NO_OUTPUT, Output
 from host.wire import Payload
 
@@ -165,7 +166,7 @@ class Command:
     queue: str
     name: str
     is_long: bool | None
-    payload: Payload | None = None  # only one that was just claimed has it
+    payload: Payload | StoredPayload | None = None  # only one that was just claimed has it
     client: str = ""
     state: State = State.QUEUED
     output: Output = NO_OUTPUT

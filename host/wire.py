@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from typing_extensions import NotRequired, TypedDict
 
+from host.asked import StoredPayload
+
 PROTOCOL = 2
 LONG_POLL_LIMIT_S = 14.0  # modules in the field give up after 15 s: answer before that
 STATUS_WAIT_LIMIT_S = 30.0
@@ -51,7 +53,7 @@ class Work(TypedDict):
 
     reqid: str
     reqtype: str
-    payload: Payload
+    payload: Payload | StoredPayload
     attempt: NotRequired[str]
     longProcess: NotRequired[bool]
 

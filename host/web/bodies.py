@@ -8,7 +8,6 @@ number of things in it, which is counted before anything is built of them.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from host.web.base64_text import base64_text
 from host.web.errors import bad_field
 from host.web.json_texts import parsed_json
 from host.web.multipart import parts_of
@@ -135,7 +135,7 @@ def _add_multipart(body: bytes, content_type: str, parts: PayloadParts) -> None:
         if part.filename is None:
             parts.add(part.name, utf8_text(part.data, part.name))
             continue
-        data = base64.b64encode(part.data).decode("ascii")
+        data = base64_text(part.data)
         file = File(
             name=part.name, filename=part.filename, contentType=part.content_type, data=data
         )

@@ -25,6 +25,7 @@ from host.web.origins import refuse_browsers
 from host.web.replies import json_reply
 from host.web.statuses import read_status
 from host.web.uploads import read_body
+from host.web.work_reply import work_reply
 from host.wire import LONG_POLL_LIMIT_S, Progress, first_value
 from host.work.dispatch import Dispatcher
 
@@ -97,7 +98,7 @@ class ModuleApi:
             return web.Response(status=204)
         if request.transport is None or request.transport.is_closing():
             await self._dispatcher.give_back(work)
-        return json_reply(request, {**work})
+        return await work_reply(request, work)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The module's JSON answer to a command; its content type does not matter."""

@@ -88,7 +88,9 @@ class Claims:
 
 def work_of(command: Command) -> Work:
     """A claimed command as a module is given it."""
-    payload = command.payload or system_payload(command.queue, command.name)
+    payload = command.payload
+    if payload is None:
+        payload = system_payload(command.queue, command.name)
     return {"reqid": command.id, "reqtype": command.name, "payload": payload}
 
 

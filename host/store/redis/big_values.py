@@ -6,6 +6,8 @@ take, so a slow connection is slow and not dead; a part that is sent twice chang
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from host.store.redis.client import RedisClient
 
 PART_BYTES = 2**18  # what is larger goes in parts; claim.lua is told
@@ -18,28 +20,34 @@ class BigValues:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    async def sent(self, kind: str, command_id: str, value: bytes) -> bytes | str:
+    async def sent(self, kind: str, command_id: str, pieces: Iterable[bytes]) -> bytes | str:
         """The value itself, or HERE when it was big and is there now, for a while.
 
         Raises StoreUnavailable.
         """
-        if len(value) <= PART_BYTES:
-            return value
-        for start in range(0, len(value), PART_BYTES):
-            part = value[start : start + PART_BYTES]
-            await self._client.call("put_part", kind, command_id, start, part)
+        start, part = 0, b""
+        for piece in pieces:
+            if part and len(part) + len(piece) > PART_BYTES:
+                await self._client.call("put_part", kind, command_id, start, part)
+                start, part = start + len(part), b""
+            part += piece
+        if not start:
+            return part
+        await self._client.call("put_part", kind, command_id, start, part)
         return HERE
 
-    async def received(self, kind: str, command_id: str, value: bytes | int | None) -> bytes | None:
-        """A value as claim.lua names it: itself, or its length; None when it has left meanwhile.
+    async def received(
+        self, kind: str, command_id: str, value: bytes | int | None
+    ) -> list[bytes] | None:
+        """The parts of a value as claim.lua names it: itself, or its length; None when it has left
+        meanwhile.
 
         Raises StoreUnavailable.
         """
         if not isinstance(value, int):
-            return value or b""
+            return [value] if value else []
         parts = []
         for start in range(0, value, PART_BYTES):
             end = min(start + PART_BYTES, value) - 1
             parts.append(await self._client.call("get_part", kind, command_id, start, end))
-        found = b"".join(parts)
-        return found if len(found) == value else None
+        return parts if sum(map(len, parts)) == value else None

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from host.asked import StoredPayload
 from host.commands import Command
 from host.store.protocol import StoreUnavailable
 from host.store.redis.big_values import PART_BYTES, BigValues
 from host.store.redis.connections import RedisConnections
-from host.store.redis.records import Records, payload_of
+from host.store.redis.records import Records
 from host.store.redis.subscriber import Listener
 from host.store.redis.waiting import Waiting
 
@@ -131,4 +132,5 @@ class RedisClaims:
         files = await self._big_values.received("files", command.id, view[3])
         if asked is None or files is None:
             return None
-        return replace(command, payload=payload_of(asked, files))
+        payload = StoredPayload(asked or [b'{"values":[]}'], files or [b"[]"])
+        return replace(command, payload=payload)

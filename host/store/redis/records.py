@@ -11,12 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from host.channels import REPLY, Output
 from host.commands import Command, State
 from host.store.protocol import StoreUnavailable
-from host.wire import Payload
 
 REMEMBERED_BYTES = 32 * 2**20
 REMEMBERED_COUNT = 5000
@@ -193,21 +190,6 @@ def _grown(output: Output, reply: str, log: list[bytes], entries: int) -> Output
             channel, _, text = _text(entry).partition("\n")
             output, known = output.grown(channel, text), 0
     return output
-
-
-def spoken(value: Any) -> bytes:
-    """JSON; an upload of megabytes takes no longer than it must."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair
-        return json.dumps(value).encode()
-
-
-def payload_of(asked: bytes | None, files: bytes | None) -> Payload:
-    """What a command was asked, as a claim shows it."""
-    payload: Payload = json.loads(asked or b'{"values": []}')
-    payload["files"] = json.loads(files) if files else []
-    return payload
 
 
 def _text(raw: bytes | None) -> str:

@@ -24,6 +24,7 @@ from host.commands import (
     State,
     UnknownCommand,
 )
+from host.json_pieces import json_pieces
 from host.store.protocol import (
     Append,
     Busy,
@@ -38,7 +39,7 @@ from host.store.redis.bound import MemoryBound
 from host.store.redis.claims import RedisClaims, Wanted
 from host.store.redis.connection import Argument, Connection
 from host.store.redis.connections import RedisConnections
-from host.store.redis.records import NOTHING, Known, Records, fixed_of, spoken
+from host.store.redis.records import NOTHING, Known, Records, fixed_of
 from host.store.redis.shared_reads import SharedReads
 from host.store.redis.waiting import Waiting
 from host.store.shares import PLACES_FOR_ANYBODY
@@ -106,8 +107,10 @@ class RedisStore:
         trouble = self._bound.trouble
         if not trouble:
             values = [
-                await self._big_values.sent("payload", command.id, spoken(payload)),
-                await self._big_values.sent("files", command.id, spoken(files) if files else b""),
+                await self._big_values.sent("payload", command.id, json_pieces(payload)),
+                await self._big_values.sent(
+                    "files", command.id, json_pieces(files) if files else ()
+                ),
             ]
         answer = await self._client.call(
             "create",

@@ -6,7 +6,6 @@ disk gives up the reserve, and a database that is damaged or gone is begun anew 
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -15,8 +14,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from host.asked import StoredPayload
 from host.channels import Output, Piece
 from host.commands import Command, State
+from host.json_pieces import json_pieces
 from host.store.protocol import StoreUnavailable
 from host.store.rows.alive import Alive, Found, Totals, Work
 from host.store.rows.files import StoreFiles, is_damage, is_full
@@ -25,7 +26,6 @@ from host.store.rows.old_store import read_old_store, remove_old_store
 from host.store.rows.records import (
     WRITE_COMMAND,
     BrokenRecord,
-    as_json,
     command_of,
     row_of,
     stored,
@@ -163,7 +163,7 @@ class Database:
             return None
 
     @_guarded
-    def input(self, command: Command) -> Payload:
+    def input(self, command: Command) -> StoredPayload:
         """What it was asked, with its files. Raises BrokenRecord."""
         return self._input(command.number)
 
@@ -195,12 +195,12 @@ class Database:
     def _write_rows(self, work: Work) -> None:
         db = self._db
         db.executemany(WRITE_COMMAND, map(row_of, work.commands))
-        inputs = [(one.number, as_json({**asked, "files": []})) for one, asked in work.inputs]
-        db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?)", inputs)
+        inputs = [(one.number, _text(_without_files(asked))) for one, asked in work.inputs]
+        db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, CAST(? AS TEXT))", inputs)
         for command, payload in work.inputs:
             for place, file in enumerate(payload["files"]):
-                values = (command.number, place, as_json(file))
-                db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", values)
+                values = (command.number, place, _text(file))
+                db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, CAST(? AS TEXT))", values)
         totals = [(stored(queue), *found) for queue, found in work.totals.items()]
         db.executemany("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?)", totals)
 
@@ -240,15 +240,22 @@ class Database:
             raise BrokenRecord(f"{type(error).__name__}: {error}") from error
         return command
 
-    def _input(self, number: int) -> Payload:
-        asked = "SELECT payload FROM inputs WHERE command = ?"
-        files = "SELECT file FROM files WHERE command = ? ORDER BY place"
-        try:
-            payload: Payload = json.loads(self._db.execute(asked, (number,)).fetchone()[0])
-            payload["files"] += [json.loads(one) for (one,) in self._db.execute(files, (number,))]
-        except (ValueError, TypeError, KeyError) as error:
-            raise BrokenRecord(f"{type(error).__name__}: {error}") from error
-        return payload
+    def _input(self, number: int) -> StoredPayload:
+        asked = self._objects("payload", "inputs WHERE command = ?", number)
+        files = self._objects("file", "files WHERE command = ? ORDER BY place", number)
+        if not asked:
+            raise BrokenRecord("it is not there")
+        listed = [piece for one in files for piece in (b",", one)]
+        return StoredPayload(asked, [b"[", *listed[1:], b"]"])
+
+    def _objects(self, column: str, rest: str, number: int) -> list[bytes]:
+        """JSON of objects; SQLite looks through it, which keeps no other thread waiting."""
+        is_json = f"json_valid(CAST({column} AS TEXT))"
+        sql = f"SELECT CAST({column} AS BLOB), {is_json} FROM {rest}"  # noqa: S608
+        rows = self._db.execute(sql, (number,)).fetchall()
+        if not all(is_valid and one.startswith(b"{") for one, is_valid in rows):
+            raise BrokenRecord(f"{column}: expected a JSON object, got something else")
+        return [one for one, _ in rows]
 
     # -- removal ------------------------------------------------------------------------------
 
@@ -367,3 +374,11 @@ class Database:
         }
         (last,) = self._db.execute("SELECT max(number) FROM commands").fetchone()
         return Found(list(living.values()), totals, last or 0)
+
+
+def _without_files(payload: Payload) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if key != "files"}
+
+
+def _text(value: Any) -> bytes:
+    return b"".join(list(json_pieces(value)))

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from host.asked import StoredPayload
 from host.channels import REPLY
 from host.commands import (
     CancelAnswer,
@@ -40,6 +41,7 @@ from host.store.rows.alive import ENDED_CHARS, Alive, is_short, short_only
 from host.store.rows.database import Database, Durability
 from host.store.rows.records import BrokenRecord
 from host.store.rows.writer import Writer
+from host.wire import Payload
 
 _T = TypeVar("_T")
 
@@ -174,9 +176,10 @@ class RowStore:
 
     async def _with_input(self, command: Command) -> Command | None:
         try:
-            payload = self._alive.unwritten.get(command.id)
+            payload: Payload | StoredPayload | None = self._alive.unwritten.get(command.id)
             if payload is None:
-                payload = await self._writer.in_thread(partial(self._database.input, command))
+                job = partial(self._database.input, command)
+                payload = await self._writer.in_thread(job)
         except BrokenRecord as error:
             outcome = Outcome.failed(f"what the command was asked cannot be read: {error}")
             await self.finish(command.id, command.attempt, outcome)
