@@ -11,6 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
+from host.access.addresses import Addresses
+from host.access.keys import KeyFile
+from host.access.open_requests import OpenRequests
+from host.access.opening import check_open, is_reached_by_others, warning_of
+from host.access.principals import Principals
+from host.access.secret import module_token, open_secret
 from host.backends import open_backend
 from host.instances.instance import Instance, sign_of
 from host.instances.load import LoadWatch
@@ -28,14 +34,15 @@ from host.processes.supervision import (
 )
 from host.processes.supervisor import Supervisor
 from host.settings import ServerSettings, Settings
+from host.settings.places import data_dir
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
 from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections
+from host.web.doors import doors
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
-from host.web.identity import Access, Clients
 from host.web.modules import ModuleApi
 from host.web.operators import add_operator_routes
 from host.web.origins import Origins
@@ -96,10 +103,13 @@ class Host:
         self.held = Held(
             self.store, int(self.server.max_held_mb * 2**20), int(self.server.max_body_mb * 2**20)
         )
-        self._clients = Clients(settings.server.trusted_proxies)
+        self._addresses = Addresses(settings.server.trusted_proxies)
+        self._keys = KeyFile(data_dir(settings.server))
         self._is_stopping = False
         self._is_supervising = False
         self.supervisor: Supervisor
+        self._secret: bytes
+        self._open_requests: OpenRequests
         self.connections: Connections
         self._overview: ModuleOverview
         self._runner: web.AppRunner | None = None
@@ -113,8 +123,11 @@ class Host:
     async def start(self) -> None:
         """Listen, open the store, then launch the modules.
 
-        Raises PortInUse, OSError for an address not here, StoreLocked, StoreUnavailable.
+        Raises OpenToStrangers, PortInUse, OSError for an address not here, StoreLocked,
+        StoreUnavailable.
         """
+        self._keys.look()
+        check_open(self.server, self._keys)
         listener = self._bind()
         try:
             await self._open_store()
@@ -122,6 +135,7 @@ class Host:
             listener.close()
             raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
+        self._secret = await asyncio.to_thread(open_secret, data_dir(self.server))
         self._supervise()
         origins = Origins(self.server.allowed_origins)
         self._runner = web.AppRunner(
@@ -132,13 +146,14 @@ class Host:
         await self._runner.setup()
         answer_all(self._runner, guard(self.server.allowed_hosts, origins))
         await self._listen(listener, self._runner)
+        self._spawn(self._open_requests.run())
         self._spawn(self.registry.run())
         self._spawn(self.sweeper.run())
         self._spawn(self.supervisor.start_all())
 
     async def _listen(self, listener: socket.socket, runner: web.AppRunner) -> None:
         most = most_connections(self.server.max_connections)
-        self.connections = Connections(most, self._clients.network_of)
+        self.connections = Connections(most, self._addresses.network_of)
         self._spawn(self.connections.run())
         assert runner.server is not None  # noqa: S101  it is set up
         loop, protocol = asyncio.get_running_loop(), self.connections.protocol(runner.server)
@@ -227,31 +242,37 @@ class Host:
             broken=settings.broken,
             timing=self._timing,
             base_env=self._base_env,
+            more_env=lambda _: {"CPAI_API_TOKEN": module_token(self._secret)},
         )
         self._overview = ModuleOverview(settings, self.supervisor, self.registry)
         self._is_supervising = True
         for broken in settings.broken:
             self.log.add(f"wrong settings: {broken.reason}", level="error", category=broken.id)
-        for warning in settings.warnings:
+        opened = warning_of(self.server, self._keys)
+        for warning in [*settings.warnings, *([opened] if opened else [])]:
             self.log.add(warning, level="warning", category="host")
 
     def _web_app(self, origins: Origins) -> web.Application:
-        app = web.Application(client_max_size=int(self.server.max_body_mb * 2**20))
+        principals = self._principals()
+        self._open_requests = OpenRequests(principals.keys)
+        app = web.Application(
+            middlewares=[doors(principals, self._open_requests)],
+            client_max_size=int(self.server.max_body_mb * 2**20),
+        )
         origins.add_to(app)
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)
-        access = Access(self.server.module_token)
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining
         )
         add_operator_routes(
             app, self.log, self._overview.statuses, self.draining, lambda: self.sweeper.trouble
         )
-        add_stats_routes(app, stats, self.draining, access)
-        add_restart_routes(app, self.supervisor, access)
+        add_stats_routes(app, stats, self.draining)
+        add_restart_routes(app, self.supervisor)
         add_explorer_routes(app, self._pages)
         ModuleApi(
-            self.dispatcher, self.registry, self.log, modules, self._overview, self._seen, access
+            self.dispatcher, self.registry, self.log, modules, self._overview, self._seen
         ).add_routes(app)
         follow = Follow(self.store, load)
         add_event_routes(app, follow)
@@ -268,10 +289,16 @@ class Host:
             self.dispatcher.endings,
             RouteTable.of(self._settings.modules),
             self._overview.module_ids(),
-            self._clients,
             self.held,
         ).add_routes(app)
         return app
+
+    def _principals(self) -> Principals:
+        server = self.server
+        needs_keys = is_reached_by_others(server.host) and not server.insecure
+        return Principals(
+            self._addresses, self._keys, self._secret, server.module_token, needs_keys=needs_keys
+        )
 
     def _modules_by_queue(self) -> dict[str, str]:
         return {module.queue: module.id for module in self._settings.modules}

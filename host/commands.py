@@ -89,8 +89,9 @@ class NewCommand(NamedTuple):
 
     `is_long` is None while nobody knows yet whether the route starts a long process: an unmarked
     route of a module written for another SDK shows that only by its first answer.
-    `client` is who asked, for fair turns; the limits are None where there is none. With the same
-    `idempotency_key` comes the same `request_digest`, or it is another request.
+    `client` is who asked, for fair turns, and `owner` whose it is; the limits are None where there
+    is none. With the same `idempotency_key` comes the same `request_digest`, or it is another
+    request.
     """
 
     module_id: str
@@ -99,6 +100,7 @@ class NewCommand(NamedTuple):
     payload: Payload
     is_long: bool | None
     client: str = ""
+    owner: str | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None
     max_queue_length: int | None = None
@@ -168,6 +170,7 @@ class Command:
     is_long: bool | None
     payload: Payload | StoredPayload | None = None  # only one that was just claimed has it
     client: str = ""
+    owner: str | None = None  # None in a record of an older version, which has the client alone
     state: State = State.QUEUED
     output: Output = NO_OUTPUT
     fields: dict[str, Any] = field(default_factory=dict)
@@ -201,6 +204,7 @@ class Command:
             name=new.name,
             is_long=new.is_long,
             client=new.client,
+            owner=new.owner,
             idempotency_key=new.idempotency_key,
             request_digest=new.request_digest,
             max_wait_s=new.max_wait_s,

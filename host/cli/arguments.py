@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from host.cli.whereabouts import host_url
+from host.cli.whereabouts import host_url, token_for
 from host.log.plain import PlainFormatter
 from host.processes.supervisor import UnknownModule
 from host.settings import ModuleSettings, Settings
 from host.settings.deployment import load_deployment
+from host.settings.places import data_dir
 from host.settings.schema import store_name
 
 LAST_PORT = 65535
@@ -42,6 +44,13 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         type=_store,
         help='where commands live: "local" (the default), "memory", or an address: redis://...',
     )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        default=None,
+        help="let others in without keys, where --host is no loopback address: everybody who "
+        "reaches the port may chat, fill the queue and use up the machine",
+    )
     add_data_dir(parser, "where the local store keeps them")
 
 
@@ -49,6 +58,12 @@ def add_host(parser: argparse.ArgumentParser, verb: str) -> None:
     """Which running host is meant."""
     parser.add_argument(
         "--url", help=f"the host to {verb} (default: the one that runs, else the settings' port)"
+    )
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("LLAMACHAT_KEY"),
+        help="a key of the host, or its Server.ModuleToken (default: the variable LLAMACHAT_KEY, "
+        "else what its data directory has for you)",
     )
     add_data_dir(parser, "the data directory of the host that runs")
     add_root(parser)
@@ -83,6 +98,7 @@ def server_settings(arguments: argparse.Namespace, root_file: Path | None = None
         port=arguments.port,
         store=arguments.store,
         data_dir=arguments.data_dir,
+        insecure=arguments.insecure,
     )
 
 
@@ -95,6 +111,17 @@ def settings_of(root: Path | None, root_file: Path | None = None, **overrides: A
 
 def url_of(arguments: argparse.Namespace) -> str:
     return host_url(arguments.url, arguments.data_dir, arguments.root)
+
+
+def token_of(arguments: argparse.Namespace, url: str) -> str | None:
+    """What to show to the host at `url`: what was given, else that this is its own user."""
+    given: str | None = arguments.token
+    return given or token_for(url, arguments.data_dir or data_dir_of(arguments.root))
+
+
+def data_dir_of(root: Path | None) -> Path:
+    """The data directory that the settings name."""
+    return data_dir(load_deployment(root).server)
 
 
 def launched_of(settings: Settings) -> list[ModuleSettings]:

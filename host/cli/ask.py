@@ -15,14 +15,18 @@ CANCEL_WITHIN_S = 3.0
 
 
 async def ask(
-    url: str, values: dict[str, Any], out: TextIO = sys.stdout, err: TextIO = sys.stderr
+    url: str,
+    values: dict[str, Any],
+    token: str | None = None,
+    out: TextIO = sys.stdout,
+    err: TextIO = sys.stderr,
 ) -> int:
     """Start a chat, print what comes, and return the exit code.
 
     When the task is cancelled (Ctrl-C) the command is cancelled too, and the code is 130. When
     nobody reads `out` any more (`| head`) it is cancelled as well; raises BrokenPipeError.
     """
-    async with HostClient(url) as client:
+    async with HostClient(url, token) as client:
         started: dict[str, Any] | None = None
         try:
             started = await client.start("text/chat", **values)

@@ -14,6 +14,7 @@ from host.cli.arguments import (
     launched_of,
     run_interruptible,
     settings_of,
+    token_of,
     url_of,
 )
 from host.cli.ask import ask
@@ -43,13 +44,11 @@ def add_to(commands: Commands) -> None:
 
     drain_it = commands.add_parser("drain", help="let what runs on a host finish, then end it")
     add_host(drain_it, "end")
-    drain_it.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
     drain_it.set_defaults(run=_drain)
 
     again = commands.add_parser("restart", help="launch one module of a running host anew")
     again.add_argument("module", help="the module's id, such as LlamaChat")
     add_host(again, "tell")
-    again.add_argument("--token", help="its Server.ModuleToken, if it is on another machine")
     again.set_defaults(run=_restart)
 
 
@@ -63,7 +62,8 @@ def _ask(arguments: argparse.Namespace) -> int:
     values = {key: value for key, value in values.items() if value is not None}
     if not arguments.serve:
         url = url_of(arguments)
-        return run_interruptible(lambda: ask(url, values))
+        token = token_of(arguments, url)
+        return run_interruptible(lambda: ask(url, values, token))
     logging.disable()  # what went wrong is in the reply
     settings = settings_of(arguments.root, port=0, store="memory")  # it ends with the answer
     ensure_environments(launched_of(settings), settings.server)
@@ -80,13 +80,16 @@ async def _ask_own_host(settings: Settings, values: dict[str, Any]) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    return asyncio.run(status(url_of(arguments)))
+    url = url_of(arguments)
+    return asyncio.run(status(url, token_of(arguments, url)))
 
 
 def _drain(arguments: argparse.Namespace) -> int:
     url = url_of(arguments)
-    return run_interruptible(lambda: drain(url, arguments.token))
+    token = token_of(arguments, url)
+    return run_interruptible(lambda: drain(url, token))
 
 
 def _restart(arguments: argparse.Namespace) -> int:
-    return asyncio.run(restart(url_of(arguments), arguments.module, arguments.token))
+    url = url_of(arguments)
+    return asyncio.run(restart(url, arguments.module, token_of(arguments, url)))

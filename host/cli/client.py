@@ -14,7 +14,12 @@ RETRIES = 10
 
 
 class HostError(Exception):
-    """The host refused, failed, or cannot be reached; the message says which and why."""
+    """The host refused, failed, or cannot be reached; the message says which and why. `status` is
+    what it answered with."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class HostClient:
@@ -52,7 +57,7 @@ class HostClient:
         if not isinstance(body, dict):
             raise HostError(f"{url} answered with something that is no JSON object")
         if response.status >= 400:
-            raise HostError(str(body.get("error", f"HTTP {response.status}")))
+            raise HostError(str(body.get("error", f"HTTP {response.status}")), response.status)
         return body
 
     async def start(self, route: str, **values: Any) -> dict[str, Any]:

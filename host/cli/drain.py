@@ -20,7 +20,7 @@ async def drain(
 ) -> int:
     """Print how many commands still run, whenever that changes; return the exit code.
 
-    `token` is the host's Server.ModuleToken, which a host on another machine asks for.
+    `token` is an operator's key, or what else the host lets operators in for.
     When the task is cancelled (Ctrl-C) only the waiting ends: the host goes on draining.
     """
     async with HostClient(url, token) as client:

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 
 from host import __version__
+from host.access.keys import KeyRefused
+from host.access.opening import OpenToStrangers
 from host.app import PortInUse
-from host.cli import asking, making, serving
+from host.cli import asking, keys, making, serving
 from host.cli.ask import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD
 from host.cli.client import HostError
 from host.cli.environments import SetupFailed
@@ -38,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         PackageError,
         NewModuleError,
         HostError,
+        KeyRefused,
+        OpenToStrangers,
         ModuleGaveUp,
         SetupFailed,
         StoreLocked,
@@ -61,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llamachat", description=__doc__)
     parser.add_argument("--version", action=_Version, nargs=0, help="show it, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serving, asking, making):
+    for room in (serving, asking, keys, making):
         room.add_to(commands)
     return parser
 

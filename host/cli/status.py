@@ -7,10 +7,10 @@ from typing import Any
 from host.cli.client import HostClient
 
 
-async def status(url: str) -> int:
+async def status(url: str, token: str | None = None) -> int:
     """Print a line for each module, and what is wrong under it. Raises HostError."""
-    statuses = await module_statuses(url)
-    if trouble := await store_trouble(url):
+    statuses = await module_statuses(url, token)
+    if trouble := await store_trouble(url, token):
         print(f"the store is not available now: {trouble}")
     for one in statuses:
         device = one["statusData"].get("inferenceDevice", "")
@@ -26,14 +26,14 @@ async def status(url: str) -> int:
     return 0
 
 
-async def store_trouble(url: str) -> str:
+async def store_trouble(url: str, token: str | None = None) -> str:
     """What the host says of its store, where something is wrong. Raises HostError."""
-    async with HostClient(url) as client:
+    async with HostClient(url, token) as client:
         return str((await client.call("GET", "/v1/status/ping")).get("storeTrouble", ""))
 
 
-async def module_statuses(url: str) -> list[dict[str, Any]]:
+async def module_statuses(url: str, token: str | None = None) -> list[dict[str, Any]]:
     """What the host says of its modules. Raises HostError."""
-    async with HostClient(url) as client:
+    async with HostClient(url, token) as client:
         body = await client.call("GET", "/v1/module/list/status")
     return list(body["statuses"])

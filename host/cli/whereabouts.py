@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from host.access.secret import own_token, read_secret
 from host.cli.client import HostError
 from host.settings.deployment import load_deployment
 from host.settings.places import data_dir, make_private_dir
@@ -50,6 +51,18 @@ def host_url(url: str | None, folder: Path | None, root: Path | None) -> str:
             "Start one with `llamachat serve`, or name yours with --url or --data-dir"
         )
     return address
+
+
+def token_for(url: str, folder: Path) -> str | None:
+    """What this user may show to the host at `url`: the own token of a data directory, where a host
+    that works with it says that it listens there. Anybody else is shown nothing."""
+    if _said_in(folder) != url.rstrip("/"):
+        return None
+    try:
+        secret = read_secret(folder)
+    except OSError:  # the service's user reads it, this one does not
+        return None
+    return own_token(secret) if secret else None
 
 
 def _said_in(folder: Path) -> str | None:

@@ -85,7 +85,6 @@ def _identity(module: ModuleSettings, server: ServerSettings, instance_id: str) 
         "CPAI_MODULE_QUEUENAME": module.queue,
         "CPAI_MODULE_INSTANCE_ID": instance_id,
         "CPAI_STORE_SHARED": str(server.is_store_shared).lower(),
-        **({"CPAI_API_TOKEN": server.module_token} if server.module_token else {}),
     }
 
 

@@ -150,6 +150,7 @@ class ServerSettings(_Section):
     allowed_origins: list[Origin] = []  # whose pages may ask, and read the answers
     trusted_proxies: list[Network] = []  # whose X-Forwarded-For is believed
     module_token: Text | None = Field(default=None, repr=False)  # what modules elsewhere show
+    insecure: bool = False  # open to others without keys
     module_folders: list[Text] = []
     store: StoreName = Field(default="local", repr=False)  # a Redis URL may hold a password
     data_dir: Path | None = None  # None: where the system keeps its user's data

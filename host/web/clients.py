@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from host.access.principal import principal_of
 from host.commands import CancelAnswer, Command, NewCommand, State, UnknownCommand
 from host.web.bodies import read_payload, read_values
 from host.web.errors import Handler, RequestRefused, bad_field
 from host.web.fields import name, seconds, whole_number
-from host.web.identity import Clients
 from host.web.origins import refuse_hidden_page
+from host.web.owned import find_own
 from host.web.repeats import repeat_of
 from host.web.replies import Seen, json_reply, start_body, status_body
 from host.web.routes import Route, RouteTable, wrong_method
@@ -47,7 +48,6 @@ class ClientApi:
         endings: Endings,
         routes: RouteTable,
         module_ids: list[str],
-        clients: Clients,
         held: Held,
     ) -> None:
         self._intake = intake
@@ -56,7 +56,6 @@ class ClientApi:
         self._routes = routes
         self._spelt = module_ids
         self._module_ids = {one.lower() for one in module_ids}
-        self._clients = clients
         self._held = held
 
     def add_routes(self, app: web.Application) -> None:
@@ -85,7 +84,7 @@ class ClientApi:
         route, segments = self._routes.at(path, request.method)
         refuse_hidden_page(request)
         await self._held.settle()
-        with self._held.upload(self._clients.identify(request)) as upload:
+        with self._held.upload(principal_of(request).client) as upload:
             new, warnings = await self._read(request, route, segments, upload)
             command = await self._intake.accept(new)
             upload.accepted(command.id)
@@ -105,7 +104,8 @@ class ClientApi:
         payload = await read_payload(request, route.queue, route.command, segments, upload.take)
         if route.is_long:
             route.inputs.check(payload)
-        repeat = await repeat_of(request, upload.client, route, payload)
+        owner = principal_of(request).name
+        repeat = await repeat_of(request, owner, route, payload)
         new = NewCommand(
             module_id=route.module_id,
             queue=route.queue,
@@ -113,6 +113,7 @@ class ClientApi:
             payload=payload,
             is_long=route.is_long,
             client=upload.client,
+            owner=owner,
             idempotency_key=repeat.key,
             request_digest=repeat.digest,
             max_queue_length=route.limits.max_length,
@@ -169,7 +170,8 @@ class ClientApi:
         return json_reply(request, {"success": True, "commandId": command.id})
 
     async def _by_id(self, request: web.Request) -> Command:
-        return await self._follow.find(name("command id", request.match_info["command_id"]))
+        command_id = name("command id", request.match_info["command_id"])
+        return await find_own(self._follow, request, command_id)
 
     async def _addressed(self, request: web.Request, values: Mapping[str, str]) -> Command:
         spelt = request.path.split("/")[2]
@@ -179,7 +181,7 @@ class ClientApi:
         command_id = values.get("commandId")
         if not command_id:
             raise bad_field("commandId", "the id that the start returned", "nothing")
-        command = await self._follow.find(name("commandId", command_id))
+        command = await find_own(self._follow, request, name("commandId", command_id))
         if command.module_id.lower() != module_id:
             raise UnknownCommand(command_id)
         return command

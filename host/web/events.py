@@ -16,6 +16,7 @@ from host.channels import Output
 from host.store.protocol import StoreUnavailable
 from host.web.fields import name, whole_number
 from host.web.news import DONE, Newsroom
+from host.web.owned import find_own
 from host.work.follow import Follow
 
 _HEADERS = {
@@ -26,11 +27,12 @@ _HEADERS = {
 
 
 def add_event_routes(app: web.Application, follow: Follow) -> None:
-    """Any number of readers may follow any command, from any offset."""
+    """Any number of readers may follow a command that they may see, from any offset."""
     newsroom = Newsroom()
 
     async def events(request: web.Request) -> web.StreamResponse:
-        command = await follow.find(name("command id", request.match_info["command_id"]))
+        command_id = name("command id", request.match_info["command_id"])
+        command = await find_own(follow, request, command_id)
         if command.state.is_terminal and _last_id(request).endswith(DONE):
             return web.Response(status=204)
         sequence = _first_sequence(request, command.output)

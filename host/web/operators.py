@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from host import __version__
+from host.access.principal import principal_of
 from host.log.ring import LogRing
-from host.web.errors import Handler
 from host.web.fields import whole_number
 from host.web.replies import json_reply
 from host.wire import PROTOCOL
@@ -24,11 +24,9 @@ def add_operator_routes(
     statuses: Callable[[], list[dict[str, Any]]],
     draining: Draining,
     store_trouble: Callable[[], str],
-    for_operators: Callable[[Handler], Handler] = lambda handler: handler,
 ) -> None:
     """`statuses()` describes every module, as protocol 1.1 has it, with this host's additions;
-    `store_trouble()` says what is wrong with the store, or nothing. `for_operators` guards what is
-    for their eyes only: the log.
+    `store_trouble()` says what is wrong with the store, or nothing.
     """
     major, minor, patch = (int(part) for part in __version__.split("."))
 
@@ -42,7 +40,9 @@ def add_operator_routes(
         return json_reply(request, body)
 
     async def modules(request: web.Request) -> web.StreamResponse:
-        return json_reply(request, {"success": True, "statuses": statuses()})
+        sees_all = principal_of(request).sees_all
+        shown = [one if sees_all else _without_commands(one) for one in statuses()]
+        return json_reply(request, {"success": True, "statuses": shown})
 
     async def log_list(request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -53,7 +53,17 @@ def add_operator_routes(
         entries = [entry.as_dict() for entry in found]
         return json_reply(request, {"success": True, "entries": entries})
 
+    async def health(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok"})  # strangers may ask: nothing else is theirs
+
+    app.router.add_get("/health", health)
     app.router.add_get("/v1/status/ping", ping)
     app.router.add_get("/v1/server/status/ping", ping)
     app.router.add_get("/v1/module/list/status", modules)
-    app.router.add_get("/v1/log/list", for_operators(log_list))
+    app.router.add_get("/v1/log/list", log_list)
+
+
+def _without_commands(status: dict[str, Any]) -> dict[str, Any]:
+    """What a module says of itself, without the ids of what it works on."""
+    said = {key: value for key, value in status["statusData"].items() if key != "commands"}
+    return {**status, "statusData": said}

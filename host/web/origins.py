@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from host.access.addresses import is_foreign
 from host.web.errors import Handler, RequestRefused
 
 PAGE_PATHS = frozenset({"/", "/favicon.ico"})
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#@\\]+)")
 _REFERER = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#@\\]+)(?:[/?#].*)?", re.DOTALL)
 _BROWSER_SIGNS = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
 _OWN_SITES = frozenset({"none", "same-origin"})
@@ -32,12 +32,6 @@ _PREFLIGHT = {
     "Access-Control-Max-Age": "600",
 }
 _EXPOSED = "Retry-After, WWW-Authenticate"
-
-
-def is_foreign(request: web.Request) -> bool:
-    """Whether a page that is not one of this host's sends the request, let in or not."""
-    origin = request.headers.get("Origin")
-    return origin is not None and _authority(_ORIGIN, origin) != request.host.lower()
 
 
 def refuse_browsers(handler: Handler) -> Handler:
@@ -73,11 +67,6 @@ def refuse_hidden_page(request: web.Request) -> None:
 def is_browser(request: web.Request) -> bool:
     """Whether it says that it is one: a page cannot change that, and other programs need not."""
     return request.headers.get("User-Agent", "").startswith("Mozilla/")
-
-
-def _authority(shape: re.Pattern[str], url: str) -> str | None:
-    found = shape.fullmatch(url.lower())
-    return found[1] if found else None
 
 
 class Origins:
@@ -140,7 +129,12 @@ def _refuse_foreign_site(request: web.Request) -> None:
         return
     if site is not None and site not in _OWN_SITES:
         raise RequestRefused(403, f"Sec-Fetch-Site: expected same-origin, got {site[:80]!r}")
-    if site is None and referer and _authority(_REFERER, referer) != request.host.lower():
+    if site is None and referer and _authority(referer) != request.host.lower():
         raise RequestRefused(
             403, f"Referer: expected a page of this host, or none, got {referer[:200]!r}"
         )
+
+
+def _authority(url: str) -> str | None:
+    found = _REFERER.fullmatch(url.lower())
+    return found[1] if found else None

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: a start that is sent again, as its answer got lost, starts nothing.
 
-Invariant: a key is its client's own, on one route, and stands for one request: nobody finds the
+Invariant: a key is its owner's own, on one route, and stands for one request: nobody finds the
 command of another by it, and no request gets the answer to a different one.
 """
 
@@ -25,7 +25,7 @@ class Repeat(NamedTuple):
     digest: str | None = None
 
 
-async def repeat_of(request: web.Request, client: str, route: Route, payload: Payload) -> Repeat:
+async def repeat_of(request: web.Request, owner: str, route: Route, payload: Payload) -> Repeat:
     """Raises RequestRefused (400) for a key that is none.
 
     The digest is of the fields and files, not of the bytes: a form that is sent again has another
@@ -34,7 +34,7 @@ async def repeat_of(request: web.Request, client: str, route: Route, payload: Pa
     shown = request.headers.get("Idempotency-Key")
     if shown is None:
         return Repeat()
-    key = [client, route.method, route.path, name("Idempotency-Key", shown)]
+    key = [owner, route.method, route.path, name("Idempotency-Key", shown)]
     return Repeat(hashlib.sha256(json.dumps(key).encode()).hexdigest(), await _digest(payload))
 
 

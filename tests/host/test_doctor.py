@@ -261,7 +261,7 @@ async def test_safe_mode_is_bad_and_has_the_modules_remedy(monkeypatch: pytest.M
     safe = {"gaveUp": ["AMX"], "reason": "it was killed by SIGSEGV", "remedy": "./install.sh"}
     status = {"moduleId": "M", "status": "Started", "reason": None, "safeMode": safe}
 
-    async def statuses(_url: str) -> list[dict[str, Any]]:
+    async def statuses(_url: str, _token: str | None) -> list[dict[str, Any]]:
         return [status]
 
     monkeypatch.setattr("host.cli.doctor.modules.module_statuses", statuses)

@@ -50,7 +50,8 @@ async def test_a_page_that_is_let_in_reads_answers_and_refusals(client: Caller) 
 async def test_its_events_are_readable_too(client: Caller) -> None:
     puppet = Puppet(client.session, client.url)
     await puppet.poll(wait=0)
-    command_id = await client.tell()
+    started = await client.post("/v1/text/tell", {"prompt": "hello"}, headers=PAGE)
+    command_id = started["commandId"]
     await puppet.finish(await puppet.take(), 0, "done")
     url = f"{client.url}/v1/commands/{command_id}/events"
     async with client.session.get(url, headers=PAGE) as reply:

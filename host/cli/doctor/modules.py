@@ -20,6 +20,7 @@ from typing import Any
 from host.cli.client import HostError
 from host.cli.doctor.checks import Check, bad, good
 from host.cli.status import module_statuses
+from host.cli.whereabouts import token_for
 from host.processes.exits import describe_exit, free_memory_bytes
 from host.processes.process import LaunchError, LaunchSpec, launch_process
 from host.settings import ModuleSettings, ServerSettings, module_environment, module_python
@@ -32,7 +33,8 @@ _IS_WELL = {"Started", "Starting", "NotStarted", "Stopping", "Stopped"}
 async def check_running(url: str, logs: Path) -> list[Check]:
     """The modules of the host at `url`, whose logs are in that folder."""
     try:
-        return [_check_state(one, logs) for one in await module_statuses(url)]
+        statuses = await module_statuses(url, token_for(url, logs.parent))
+        return [_check_state(one, logs) for one in statuses]
     except HostError as error:
         return [bad("host", str(error), "end it and start it again: llamachat serve")]
 

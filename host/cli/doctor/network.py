@@ -45,7 +45,9 @@ async def answers(url: str) -> bool:
         async with HostClient(url) as client:
             ping = client.call("GET", "/v1/status/ping")
             body = await asyncio.wait_for(ping, ANSWER_WITHIN_S)
-    except (HostError, asyncio.TimeoutError):
+    except HostError as error:
+        return error.status == 401  # it is for those who have a key
+    except asyncio.TimeoutError:
         return False
     return "protocol" in body
 

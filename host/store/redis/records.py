@@ -29,7 +29,7 @@ FORMAT = 2  # as in scripts/common.lua
 # What never changes, in the JSON `fixed`: a Command's own names. One more is named here alone, but
 # for what a script's rule needs; the last three are the scripts' to say.
 _FIXED = (
-    *("queue", "module_id", "name", "client", "idempotency_key", "request_digest"),
+    *("queue", "module_id", "name", "client", "owner", "idempotency_key", "request_digest"),
     *("max_wait_s", "max_run_s", "turn", "number", "created_at"),
 )
 # the same in a record of format 1, which has them apart, in this order

@@ -62,6 +62,7 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _FIXED: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("id", "queue", "module_id", "name", "client"), text_of),
+    "owner": _or_none(text_of),
     **dict.fromkeys(("max_wait_s", "max_run_s"), _or_none(float)),
     **{"number": int, "turn": float, "created_at": float},
     **dict.fromkeys(("idempotency_key", "request_digest"), _or_none(text_of)),

@@ -13,7 +13,7 @@ from host.store.protocol import StoreUnavailable
 VERSION = 3
 TABLES = ("commands", "pieces", "inputs", "files", "queues")
 
-# Nobody fills `owner` and `conversation` yet. An index that begins with WHERE holds only what it
+# Nobody fills `conversation` yet. An index that begins with WHERE holds only what it
 # names: ended commands, the most by far, are not among those that live.
 _LIVING = """
 CREATE INDEX living ON commands (queue, state) WHERE finished_at IS NULL;

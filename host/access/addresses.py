@@ -1,32 +1,30 @@
-"""Who a request comes from, as far as the host can tell: for fair turns, and for modules' doors.
+"""Where a request comes from: which address, this machine or not, a page of another site or not.
 
-Invariant: a client is known by what it cannot make up: by no key that nobody has verified, and by
-no header that anybody can write, unless a proxy named in `Server.TrustedProxies` has written it.
+Invariant: nobody's word is taken for an address, but that of a proxy named in
+`Server.TrustedProxies`.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 from aiohttp import web
 
-from host.web.errors import Handler, RequestRefused
-from host.web.origins import is_foreign
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
-_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
-_BEARER = "bearer "
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#@\\]+)")
 
 
-class Clients:
+class Addresses:
     """Tells clients apart, by their addresses."""
 
     def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
         self._trusted = tuple(ipaddress.ip_network(one) for one in trusted_proxies)
 
-    def identify(self, request: web.Request) -> str:
+    def client(self, request: web.Request) -> str:
         """A short name of the client, the same for all of its requests, on every host."""
         return f"ip:{_network(self.address(request))}"
 
@@ -45,6 +43,12 @@ class Clients:
             address = _bare_address(hops.pop())
         return address
 
+    def is_https(self, request: web.Request) -> bool:
+        """Whether the browser speaks to us, or to a proxy of ours, in a way nobody overhears."""
+        said = request.headers.get("X-Forwarded-Proto", "")
+        is_said = said.lower() == "https" and self._is_trusted(request.remote or "")
+        return request.secure or is_said
+
     def _is_trusted(self, address: str) -> bool:
         try:
             own = ipaddress.ip_address(address.split("%")[0])
@@ -53,57 +57,27 @@ class Clients:
         return any(own in network for network in self._trusted)
 
 
-class Access:
-    """Lets modules and operators in: from this machine, or with `Server.ModuleToken`."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def guards(self, handler: Handler) -> Handler:
-        """The handler, for those who are let in."""
-
-        async def checked(request: web.Request) -> web.StreamResponse:
-            self.check(request)
-            return await handler(request)
-
-        return checked
-
-    def check(self, request: web.Request) -> None:
-        """Raise RequestRefused: 401 without the token, 403 where no token is configured."""
-        if is_local(request):
-            return
-        if self._token is None:
-            raise RequestRefused(
-                403,
-                f"{request.path}: expected a request from this machine, got one from elsewhere; "
-                "to let modules elsewhere in, set Server.ModuleToken in modulesettings.json",
-            )
-        shown = bearer_key(request) or ""
-        if not hmac.compare_digest(_raw(shown), _raw(self._token)):
-            got = "another token" if shown else "no token"
-            raise RequestRefused(
-                401,
-                f"Authorization: expected 'Bearer' and this host's Server.ModuleToken, got {got}",
-                WWW_Authenticate="Bearer",
-            )
-
-
-def bearer_key(request: web.Request) -> str | None:
-    """What the request shows as `Authorization: Bearer ...`."""
-    header = request.headers.get("Authorization", "")
-    return header[len(_BEARER) :].strip() if header.lower().startswith(_BEARER) else None
+def is_foreign(request: web.Request) -> bool:
+    """Whether a page that is not one of this host's sends the request, let in or not."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return False
+    found = _ORIGIN.fullmatch(origin.lower())
+    return found is None or found[1] != request.host.lower()
 
 
 def is_local(request: web.Request) -> bool:
     """Whether a process of this machine asks for itself: a proxy's requests are not local, nor are
     those of another site's page that `Server.AllowedOrigins` lets in."""
-    if is_foreign(request) or any(name in request.headers for name in _FORWARDED):
+    headers = request.headers
+    if is_foreign(request) or any(name in headers for name in FORWARDED):
         return False
-    return _is_loopback(request.remote or "")
+    return is_loopback(request.remote or "")
 
 
 @lru_cache(maxsize=1024)
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is of this machine alone."""
     try:
         own = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
@@ -129,7 +103,3 @@ def _network(address: str) -> str:
     if own.ipv4_mapped is not None:
         return str(own.ipv4_mapped)
     return str(ipaddress.ip_network((own, 64), strict=False))
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")  # a header may hold any byte

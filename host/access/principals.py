@@ -1,0 +1,125 @@
+"""Finds out who asks.
+
+Invariants: what somebody shows counts for more than where they come from, and once there are keys
+nothing else counts. Where there are keys, or a token for modules, being on this machine is no
+reason to be let in as a module or an operator: a proxy on it speaks for anybody.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache
+
+from aiohttp import web
+
+from host.access.addresses import Addresses, is_local
+from host.access.keys import Key, KeyFile
+from host.access.principal import EVERYTHING, Principal, Role
+from host.access.secret import module_token, own_token
+from host.access.sessions import Session, Sessions
+
+LOCAL, MODULE, STRANGER = "local", "module", "stranger"
+
+_BEARER = "bearer "
+_CHAT, _MODULE = frozenset({Role.CHAT}), frozenset({Role.MODULE})
+_OPERATOR = frozenset({Role.OPERATOR})
+_NOBODY = frozenset[Role]()
+
+
+class Principals:
+    """`token` is `Server.ModuleToken`, `secret` that of the data directory. A host that
+    `needs_keys` lets nobody in without one, also where none was made."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        keys: KeyFile,
+        secret: bytes,
+        token: str | None = None,
+        *,
+        needs_keys: bool = False,
+    ) -> None:
+        self.keys = keys
+        self.sessions = Sessions(secret)
+        self._addresses = addresses
+        self._needs_keys = needs_keys
+        self._own_token = _raw(own_token(secret))
+        self._launched_token = _raw(module_token(secret))
+        self._token = _raw(token) if token else None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody is let in who shows nothing."""
+        return self._needs_keys or self.keys.is_there
+
+    @property
+    def has_module_token(self) -> bool:
+        """Whether modules and operators have `Server.ModuleToken` to show."""
+        return self._token is not None
+
+    def of(self, request: web.Request) -> Principal:
+        """Whoever asks; with no role at all where nobody of them is let in."""
+        shown = bearer(request)
+        client = self._addresses.client(request)
+        if shown is not None or "Cookie" in request.headers:
+            self.keys.look()
+        if shown is not None and (known := self._by_token(shown, client)) is not None:
+            return known
+        session = self.sessions.of(request)
+        if not self.is_closed:
+            return self._without_keys(request, session, client)
+        key = self._key(shown, session)
+        return _holder(key) if key else Principal(STRANGER, client, _NOBODY)
+
+    def _key(self, shown: str | None, session: Session | None) -> Key | None:
+        """A key that is shown counts, and no cookie beside it."""
+        if shown is not None:
+            return self.keys.find(shown)
+        return self.keys.by_id(session.key_id) if session and session.key_id else None
+
+    def _by_token(self, shown: str, client: str) -> Principal | None:
+        raw = _raw(shown)
+        chat = _NOBODY if self.is_closed else _CHAT
+        if hmac.compare_digest(raw, self._own_token):
+            return Principal(LOCAL, client, EVERYTHING, sees_all=True)
+        if hmac.compare_digest(raw, self._launched_token):
+            return Principal(MODULE, client, _MODULE | chat)
+        if self._token is not None and hmac.compare_digest(raw, self._token):
+            return Principal(MODULE, client, _MODULE | _OPERATOR | chat)
+        return None
+
+    def _without_keys(
+        self, request: web.Request, session: Session | None, client: str
+    ) -> Principal:
+        is_here = is_local(request)
+        known = _unkeyed(client, is_here, is_here and self._token is None)
+        if session is None:
+            return known
+        return Principal(f"session:{session.id}", client, known.roles)
+
+
+@lru_cache(maxsize=1024)
+def _unkeyed(client: str, is_local: bool, is_trusted: bool) -> Principal:
+    """Everybody may chat; who is on this machine may do everything, unless there is a token for
+    that."""
+    roles = EVERYTHING if is_trusted else _CHAT
+    return Principal(LOCAL if is_local else client, client, roles, is_trusted)
+
+
+def bearer(request: web.Request) -> str | None:
+    """What the request shows as `Authorization: Bearer ...`."""
+    header = request.headers.get("Authorization")
+    if header is None or not header.lower().startswith(_BEARER):
+        return None
+    return header[len(_BEARER) :].strip()
+
+
+def _holder(key: Key) -> Principal:
+    name = f"key:{key.id}"
+    is_operator = Role.OPERATOR in key.roles
+    roles = key.roles | _CHAT if is_operator else key.roles
+    return Principal(name, name, roles, is_operator, key.id)
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # a header may hold any byte

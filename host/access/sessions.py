@@ -1,0 +1,65 @@
+"""The sessions of browsers: a signed cookie that only the host can make, and no script can read.
+
+Invariant: what a session may do is looked up with every request: one that was made with a key has
+what the key has, as long as that stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from host.access.addresses import is_foreign
+from host.access.secret import derived
+
+KEEP_S = 30 * 24 * 3600.0
+_ID_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Session:
+    """One browser's. `key_id` is that of the key it was made with."""
+
+    id: str
+    key_id: str | None
+    ends_at: float
+
+
+class Sessions:
+    """Makes and reads cookies. Their name is of this data directory: browsers send the cookies of
+    one port to every other of the same machine."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._key = derived(secret, "sessions").encode()
+        self._clock = clock
+        self.cookie = f"llamachat_{hashlib.sha256(self._key).hexdigest()[:8]}"
+
+    def make(self, key_id: str | None) -> tuple[Session, str]:
+        """A new session, and its cookie's value."""
+        made = Session(secrets.token_hex(_ID_BYTES), key_id, self._clock() + KEEP_S)
+        said = f"{made.id}.{made.key_id or ''}.{int(made.ends_at)}"
+        return made, f"{said}.{self._sign(said)}"
+
+    def of(self, request: web.Request) -> Session | None:
+        """The session that a page of this host's own shows; others' pages have none."""
+        if "Cookie" not in request.headers or is_foreign(request):
+            return None
+        return self.read(request.cookies.get(self.cookie, ""))
+
+    def read(self, value: str) -> Session | None:
+        """None for a cookie that this host has not made, or whose time is over."""
+        said, _, signature = value.rpartition(".")
+        if not hmac.compare_digest(self._sign(said).encode(), signature.encode()):
+            return None
+        session_id, key_id, ends_at = said.split(".")
+        found = Session(session_id, key_id or None, float(ends_at))
+        return found if found.ends_at > self._clock() else None
+
+    def _sign(self, said: str) -> str:
+        return hmac.digest(self._key, said.encode(), "sha256").hex()

@@ -1,0 +1,109 @@
+"""Which door each path is, and who may pass it.
+
+Invariant: a path that is not named here is for those who may chat, and on a host with keys nobody
+may who shows none. What a stranger gets there is in ANYBODY, and nothing else.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from host.access.addresses import is_foreign
+from host.access.open_requests import OpenRequests
+from host.access.principal import PRINCIPAL, Principal, Role
+from host.access.principals import Principals, bearer
+from host.web.errors import Handler, RequestRefused
+
+ANYBODY = frozenset({"/", "/pages/{name}", "/health", "/v1/session"})
+"""The page, its files, whether the host is there, and where one signs in."""
+
+SOMEBODY = frozenset(
+    {"/v1/status/ping", "/v1/server/status/ping", "/v1/module/list/status", "/v1/stats"}
+)
+"""For whoever may do anything at all."""
+
+_MODULE_PATHS = (
+    "/v1/queue/{queue}",
+    "/v1/queue/updatemodulestatus/{module_id}",
+    "/v1/queue/{reqid}",
+    "/v1/modules/{module_id}/progress",
+    "/v1/modules/{module_id}/control",
+    "/v1/log",
+    "/v1/log/",
+)
+_OPERATOR_PATHS = ("/v1/log/list", "/v1/server/drain", "/v1/modules/{module_id}/restart")
+
+ROLES = dict.fromkeys(_MODULE_PATHS, Role.MODULE) | dict.fromkeys(_OPERATOR_PATHS, Role.OPERATOR)
+"""The paths that take another role than to chat."""
+
+
+def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
+    """The check of every request: it notes who asks, and raises RequestRefused for those who may
+    not: 401 where nothing good was shown, 403 where it does not reach so far."""
+
+    @web.middleware
+    async def let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+        principal = request[PRINCIPAL] = principals.of(request)
+        if principal.key_id is not None:
+            open_requests.begins(principal.key_id, request)
+        path = _path_of(request)
+        role = ROLES.get(path, Role.CHAT)
+        if role in principal.roles or (principal.roles and path in SOMEBODY):
+            return await handler(request)
+        if path in ANYBODY or _is_preflight(request):
+            return await handler(request)
+        raise _refusal(principals, principal, role, request)
+
+    return let_in
+
+
+def _is_preflight(request: web.Request) -> bool:
+    """A browser's question before a request of a page that is let in: host/web/origins.py answers
+    it, and no handler sees it."""
+    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    return asks and is_foreign(request)
+
+
+def _path_of(request: web.Request) -> str:
+    """As its route has it; empty for a path without one."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
+
+
+def _refusal(
+    principals: Principals, principal: Principal, role: Role, request: web.Request
+) -> RequestRefused:
+    if principals.is_closed:
+        return _without_role(principal, role, request) if principal.roles else _no_key(request)
+    if not principals.has_module_token:
+        return RequestRefused(
+            403,
+            f"{request.path}: expected a request from this machine, got one from elsewhere; "
+            "to let modules elsewhere in, set Server.ModuleToken in modulesettings.json",
+        )
+    got = "another token" if bearer(request) else "no token"
+    return RequestRefused(
+        401,
+        f"Authorization: expected 'Bearer' and this host's Server.ModuleToken, got {got}",
+        WWW_Authenticate="Bearer",
+    )
+
+
+def _no_key(request: web.Request) -> RequestRefused:
+    got = "another one" if bearer(request) else "none"
+    return RequestRefused(
+        401,
+        f"Authorization: expected 'Bearer' and a key of this host, got {got}; "
+        "`llamachat keys add NAME` makes one, on the host's machine",
+        WWW_Authenticate="Bearer",
+    )
+
+
+def _without_role(principal: Principal, role: Role, request: web.Request) -> RequestRefused:
+    has = ", ".join(sorted(principal.roles))
+    return RequestRefused(
+        403,
+        f"{request.path}: expected a key with the role {role.value}, got one for {has}; "
+        f"`llamachat keys add NAME --role {role.value}` makes one, on the host's machine",
+    )
