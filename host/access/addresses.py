@@ -26,7 +26,11 @@ class Addresses:
 
     def client(self, request: web.Request) -> str:
         """A short name of the client, the same for all of its requests, on every host."""
-        return f"ip:{_network(self.address(request))}"
+        return self.client_at(self.address(request))
+
+    def client_at(self, address: str) -> str:
+        """The name of whoever asks from there."""
+        return f"ip:{_network(address)}"
 
     def network_of(self, address: str) -> str | None:
         """Whom a connection from there counts for; None for a proxy, which has those of many."""

@@ -8,11 +8,12 @@ reason to be let in as a module or an operator: a proxy on it speaks for anybody
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from functools import lru_cache
 
 from aiohttp import web
 
-from host.access.addresses import Addresses, is_local
+from host.access.addresses import Addresses, is_local, is_loopback
 from host.access.keys import Key, KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
 from host.access.secret import module_token, own_token
@@ -46,6 +47,7 @@ class Principals:
         self._own_token = _raw(own_token(secret))
         self._launched_token = _raw(module_token(secret))
         self._token = _raw(token) if token else None
+        self._of_address = lru_cache(maxsize=1024)(self._known_by_address)
 
     @property
     def is_closed(self) -> bool:
@@ -59,6 +61,8 @@ class Principals:
 
     def of(self, request: web.Request) -> Principal:
         """Whoever asks; with no role at all where nobody of them is let in."""
+        if not self.is_closed and _says_nothing(request.headers):
+            return self._of_address(request.remote or "")
         shown = bearer(request)
         client = self._addresses.client(request)
         if shown is not None or "Cookie" in request.headers:
@@ -70,6 +74,11 @@ class Principals:
             return self._without_keys(request, session, client)
         key = self._key(shown, session)
         return _holder(key) if key else Principal(STRANGER, client, _NOBODY)
+
+    def _known_by_address(self, address: str) -> Principal:
+        is_here = is_loopback(address)
+        client = self._addresses.client_at(address)
+        return _unkeyed(client, is_here, is_here and self._token is None)
 
     def _key(self, shown: str | None, session: Session | None) -> Key | None:
         """A key that is shown counts, and no cookie beside it."""
@@ -96,6 +105,19 @@ class Principals:
         if session is None:
             return known
         return Principal(f"session:{session.id}", client, known.roles)
+
+
+def _says_nothing(headers: Mapping[str, str]) -> bool:
+    """Whether an address is all there is to know somebody by: most requests are from such. Asked
+    of each, so it is spelt out."""
+    return not (
+        "Authorization" in headers
+        or "Cookie" in headers
+        or "Origin" in headers
+        or "X-Forwarded-For" in headers
+        or "Forwarded" in headers
+        or "X-Real-IP" in headers
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -61,13 +61,21 @@ PATHS: dict[tuple[str, str], list[tuple[str, str, dict[str, str] | None]]] = {
     ("GET", "/v1/commands/{command_id}"): [("GET", "/v1/commands/{id}?wait=0", None)],
     ("DELETE", "/v1/commands/{command_id}"): [("DELETE", "/v1/commands/{id}", None)],
     ("GET", "/v1/commands/{command_id}/events"): [("GET", "/v1/commands/{id}/events", None)],
-    ("*", "/v1/{module_id}/get_command_status"): [
+    ("*", "/v1/Puppet/get_command_status"): [
         ("POST", "/v1/Puppet/get_command_status", {"commandId": "{id}"}),
         ("GET", "/v1/Puppet/get_command_status?commandId={id}", None),
     ],
-    ("*", "/v1/{module_id}/cancel_command"): [
+    ("*", "/v1/{module_id}/get_command_status"): [
+        ("POST", "/v1/puppet/get_command_status", {"commandId": "{id}"}),
+        ("GET", "/v1/puppet/get_command_status?commandId={id}", None),
+    ],
+    ("*", "/v1/Puppet/cancel_command"): [
         ("POST", "/v1/Puppet/cancel_command", {"commandId": "{id}"}),
         ("GET", "/v1/Puppet/cancel_command?commandId={id}", None),
+    ],
+    ("*", "/v1/{module_id}/cancel_command"): [
+        ("POST", "/v1/puppet/cancel_command", {"commandId": "{id}"}),
+        ("GET", "/v1/puppet/cancel_command?commandId={id}", None),
     ],
     (
         "*",

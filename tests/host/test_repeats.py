@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from puppet import Caller, Puppet, caller_from
+from puppet import Caller, Puppet
 from store_suite import until
 
 from host.app import Host
@@ -45,11 +45,10 @@ async def test_another_request_under_the_same_key(
     assert all(str(first[1]["commandId"]) not in str(reply) for _, reply in others)
 
 
-async def test_a_key_is_its_clients_own_on_one_route(puppet: Puppet, client: Caller) -> None:
-    values = {"prompt": "x"}
+async def test_a_key_is_its_owners_own_on_one_route(puppet: Puppet, client: Caller) -> None:
+    values, elsewhere = {"prompt": "x"}, {"X-Forwarded-For": "192.0.2.1"}
     mine = await client.post(TELL, values, headers=KEY)
-    async with caller_from("127.0.0.2", client.url) as stranger:
-        theirs = await stranger.post(TELL, {"prompt": "another"}, headers=KEY)
+    theirs = await client.post(TELL, {"prompt": "another"}, headers={**KEY, **elsewhere})
     assert theirs["commandId"] != mine["commandId"]
     talking = asyncio.create_task(client.call("POST", TALK, json=values, headers=KEY))
     works = [await puppet.take() for _ in range(3)]
