@@ -7,16 +7,19 @@ import errno
 import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from host.access.addresses import Addresses
+from host.access.ended import EndedSessions
 from host.access.keys import KeyFile
 from host.access.open_requests import OpenRequests
 from host.access.opening import check_open, is_reached_by_others, warning_of
 from host.access.principals import Principals
 from host.access.secret import module_token, open_secret
+from host.access.sessions import Sessions
 from host.backends import open_backend
 from host.instances.instance import Instance, sign_of
 from host.instances.load import LoadWatch
@@ -49,6 +52,7 @@ from host.web.origins import Origins
 from host.web.restarts import add_restart_routes
 from host.web.routes import RouteTable
 from host.web.server import answer_all
+from host.web.session import add_session_routes
 from host.web.stats import HostStats, add_stats_routes
 from host.work.dispatch import Dispatcher
 from host.work.draining import Draining
@@ -109,6 +113,7 @@ class Host:
         self._is_supervising = False
         self.supervisor: Supervisor
         self._secret: bytes
+        self._sessions: Sessions
         self._open_requests: OpenRequests
         self.connections: Connections
         self._overview: ModuleOverview
@@ -135,7 +140,7 @@ class Host:
             listener.close()
             raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
-        self._secret = await asyncio.to_thread(open_secret, data_dir(self.server))
+        await asyncio.to_thread(self._open_access, data_dir(self.server))
         self._supervise()
         origins = Origins(self.server.allowed_origins)
         self._runner = web.AppRunner(
@@ -161,6 +166,12 @@ class Host:
             protocol, sock=listener, backlog=ACCEPTED_AT_ONCE
         )
         listener.listen(BACKLOG)
+
+    def _open_access(self, folder: Path) -> None:
+        self._secret = open_secret(folder)
+        ended = EndedSessions(folder)
+        ended.load()
+        self._sessions = Sessions(self._secret, ended)
 
     async def _open_store(self) -> None:
         await self.store.open()
@@ -270,6 +281,7 @@ class Host:
         )
         add_stats_routes(app, stats, self.draining)
         add_restart_routes(app, self.supervisor)
+        add_session_routes(app, principals, self._addresses)
         add_explorer_routes(app, self._pages)
         ModuleApi(
             self.dispatcher, self.registry, self.log, modules, self._overview, self._seen
@@ -297,7 +309,12 @@ class Host:
         server = self.server
         needs_keys = is_reached_by_others(server.host) and not server.insecure
         return Principals(
-            self._addresses, self._keys, self._secret, server.module_token, needs_keys=needs_keys
+            self._addresses,
+            self._keys,
+            self._sessions,
+            self._secret,
+            server.module_token,
+            needs_keys=needs_keys,
         )
 
     def _modules_by_queue(self) -> dict[str, str]:

@@ -35,13 +35,14 @@ class Principals:
         self,
         addresses: Addresses,
         keys: KeyFile,
+        sessions: Sessions,
         secret: bytes,
         token: str | None = None,
         *,
         needs_keys: bool = False,
     ) -> None:
         self.keys = keys
-        self.sessions = Sessions(secret)
+        self.sessions = sessions
         self._addresses = addresses
         self._needs_keys = needs_keys
         self._own_token = _raw(own_token(secret))
@@ -73,7 +74,7 @@ class Principals:
         if not self.is_closed:
             return self._without_keys(request, session, client)
         key = self._key(shown, session)
-        return _holder(key) if key else Principal(STRANGER, client, _NOBODY)
+        return holder(key) if key else Principal(STRANGER, client, _NOBODY)
 
     def _known_by_address(self, address: str) -> Principal:
         is_here = is_loopback(address)
@@ -136,7 +137,8 @@ def bearer(request: web.Request) -> str | None:
     return header[len(_BEARER) :].strip()
 
 
-def _holder(key: Key) -> Principal:
+def holder(key: Key) -> Principal:
+    """Whoever shows the key."""
     name = f"key:{key.id}"
     is_operator = Role.OPERATOR in key.roles
     roles = key.roles | _CHAT if is_operator else key.roles

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from host.access.addresses import is_foreign
+from host.access.ended import EndedSessions
 from host.access.secret import derived
 
 KEEP_S = 30 * 24 * 3600.0
@@ -35,16 +36,23 @@ class Sessions:
     """Makes and reads cookies. Their name is of this data directory: browsers send the cookies of
     one port to every other of the same machine."""
 
-    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, secret: bytes, ended: EndedSessions, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ended = ended
         self._key = derived(secret, "sessions").encode()
         self._clock = clock
         self.cookie = f"llamachat_{hashlib.sha256(self._key).hexdigest()[:8]}"
 
-    def make(self, key_id: str | None) -> tuple[Session, str]:
-        """A new session, and its cookie's value."""
-        made = Session(secrets.token_hex(_ID_BYTES), key_id, self._clock() + KEEP_S)
-        said = f"{made.id}.{made.key_id or ''}.{int(made.ends_at)}"
-        return made, f"{said}.{self._sign(said)}"
+    def make(self, key_id: str | None) -> str:
+        """A new session: its cookie's value."""
+        session_id, ends_at = secrets.token_hex(_ID_BYTES), int(self._clock() + KEEP_S)
+        said = f"{session_id}.{key_id or ''}.{ends_at}"
+        return f"{said}.{self._sign(said)}"
+
+    def end(self, session: Session) -> None:
+        """It is none any more."""
+        self._ended.end(session.id, session.ends_at)
 
     def of(self, request: web.Request) -> Session | None:
         """The session that a page of this host's own shows; others' pages have none."""
@@ -59,7 +67,8 @@ class Sessions:
             return None
         session_id, key_id, ends_at = said.split(".")
         found = Session(session_id, key_id or None, float(ends_at))
-        return found if found.ends_at > self._clock() else None
+        is_over = found.ends_at <= self._clock() or found.id in self._ended
+        return None if is_over else found
 
     def _sign(self, said: str) -> str:
         return hmac.digest(self._key, said.encode(), "sha256").hex()

@@ -75,7 +75,7 @@ def _refusal(
     principals: Principals, principal: Principal, role: Role, request: web.Request
 ) -> RequestRefused:
     if principals.is_closed:
-        return _without_role(principal, role, request) if principal.roles else _no_key(request)
+        return _without_role(principal, role, request) if principal.roles else no_key(request)
     if not principals.has_module_token:
         return RequestRefused(
             403,
@@ -90,7 +90,8 @@ def _refusal(
     )
 
 
-def _no_key(request: web.Request) -> RequestRefused:
+def no_key(request: web.Request) -> RequestRefused:
+    """For a stranger to a host with keys."""
     got = "another one" if bearer(request) else "none"
     return RequestRefused(
         401,

@@ -17,10 +17,11 @@ import aiohttp
 import pytest
 from puppet import Caller, Puppet, running_host, write_root
 
+from host.access.ended import EndedSessions
 from host.access.keys import KeyFile
 from host.access.principal import Role
-from host.access.principals import Principals
 from host.access.secret import module_token, open_secret
+from host.access.sessions import Sessions
 from host.app import Host
 from host.web.doors import ANYBODY, ROLES
 
@@ -33,6 +34,9 @@ PATHS: dict[tuple[str, str], list[tuple[str, str, dict[str, str] | None]]] = {
     ("GET", "/"): [("GET", "/", None)],
     ("GET", "/pages/{name}"): [("GET", "/pages/explorer.js", None)],
     ("GET", "/health"): [("GET", "/health", None)],
+    ("GET", "/v1/session"): [("GET", "/v1/session", None)],
+    ("POST", "/v1/session"): [("POST", "/v1/session", {"key": "{id}"})],
+    ("DELETE", "/v1/session"): [],  # it ends nobody's but one's own: test_session
     ("GET", "/explorer/fragment/{module_id}"): [("GET", "/explorer/fragment/Puppet", None)],
     ("GET", "/v1/module/list/explorer-html"): [("GET", "/v1/module/list/explorer-html", None)],
     ("POST", "/v1/explorer/markdown"): [("POST", "/v1/explorer/markdown", {"text": "{id}"})],
@@ -125,8 +129,8 @@ class Actor(Caller):
 
 def browser(secret: bytes, folder: Path, key_id: str | None = None) -> dict[str, str]:
     """The headers of a browser that has a session."""
-    sessions = Principals(None, KeyFile(folder), secret).sessions  # type: ignore[arg-type]
-    return {"Cookie": f"{sessions.cookie}={sessions.make(key_id)[1]}"}
+    sessions = Sessions(secret, EndedSessions(folder))
+    return {"Cookie": f"{sessions.cookie}={sessions.make(key_id)}"}
 
 
 def by(token: str) -> dict[str, str]:

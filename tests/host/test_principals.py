@@ -9,10 +9,12 @@ from aiohttp import web
 from test_addresses import request_from
 
 from host.access.addresses import Addresses
+from host.access.ended import EndedSessions
 from host.access.keys import KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
 from host.access.principals import Principals
 from host.access.secret import module_token, open_secret, own_token
+from host.access.sessions import Sessions
 from host.commands import Command
 
 TOKEN = "a long secret"
@@ -27,7 +29,8 @@ class World:
         seen = KeyFile(folder)
         seen.look()
         addresses = Addresses(["10.0.0.0/8"])
-        self.all = Principals(addresses, seen, self.secret, token, needs_keys=needs_keys)
+        sessions = Sessions(self.secret, EndedSessions(folder))
+        self.all = Principals(addresses, seen, sessions, self.secret, token, needs_keys=needs_keys)
 
     def add(self, name: str, *roles: Role) -> str:
         return self.keys.add(name, roles or [Role.CHAT])[1]
@@ -39,7 +42,7 @@ class World:
         return self.of(address, Authorization=f"Bearer {shown}")
 
     def browser(self, key_id: str | None = None, **headers: str) -> Principal:
-        _, value = self.all.sessions.make(key_id)
+        value = self.all.sessions.make(key_id)
         return self.of("127.0.0.1", Cookie=f"{self.all.sessions.cookie}={value}", **headers)
 
 
@@ -119,7 +122,7 @@ def test_a_page_of_another_site_has_no_session(world: World) -> None:
 
 @pytest.mark.parametrize("cut", [slice(0, -1), slice(1, None), slice(0, 40), slice(0, 0)])
 def test_a_cookie_that_this_host_did_not_make_is_none(world: World, cut: slice) -> None:
-    _, value = world.all.sessions.make(None)
+    value = world.all.sessions.make(None)
     assert world.all.sessions.read(value) is not None
     assert world.all.sessions.read(value[cut]) is None
     assert world.all.sessions.read("\xff.") is None
