@@ -10,7 +10,7 @@ import binascii
 _PIECE_BYTES = 3 * 2**15  # three bytes make four characters
 
 
-def base64_text(data: bytes) -> str:
+def base64_text(data: bytes | memoryview) -> str:
     """Its base64 (RFC 4648), in one line."""
     pieces = [
         binascii.b2a_base64(data[begin : begin + _PIECE_BYTES], newline=False)

@@ -133,7 +133,7 @@ def _decoded(text: str) -> str:
 def _add_multipart(body: bytes, content_type: str, parts: PayloadParts) -> None:
     for part in parts_of(body, content_type):
         if part.filename is None:
-            parts.add(part.name, utf8_text(part.data, part.name))
+            parts.add(part.name, utf8_text(bytes(part.data), part.name))
             continue
         data = base64_text(part.data)
         file = File(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from host.store.shares import is_within_share
 from host.web.replies import json_bytes
@@ -24,6 +25,8 @@ STUCK_S = 60.0  # in which something of an answer must be taken
 LOOK_EVERY_S = 1.0
 FOR_ANYBODY = 64  # connections that any address may have, as long as there are any
 ACCEPTED_AT_ONCE = 64  # in one turn of the event loop
+IGNORED_AT_ONCE = 2  # pieces of bodies that nobody wants, too
+IGNORED_S = 10.0  # a client that still sends after its answer may be told no more
 BACKLOG = 2048  # that wait meanwhile: what finds no place tries again a whole second later
 _SHOWN_CHARS = 200
 
@@ -95,6 +98,12 @@ class Connection(web.RequestHandler):
         """Those of its network that have no request, the longest idle first: it is one of them."""
         self._idle, idle[self] = idle, None
 
+    async def answer_first(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Answer a request before its body, which is not wanted, has come."""
+        await response.prepare(request)
+        await response.write_eof()
+        await self._all.ignore_rest(request.content)
+
     def begins(self) -> None:
         """It has a request."""
         self._is_busy, self._is_slow = True, False
@@ -134,6 +143,7 @@ class Connections:
         self._idle: defaultdict[str | None, dict[Connection, None]] = defaultdict(dict)
         self.awake_s = 0.0
         """Seconds for which this host was awake: a host that was stopped has read nothing."""
+        self._turns = asyncio.Semaphore(IGNORED_AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -146,6 +156,7 @@ class Connections:
             "access_log": None,
             "logger": server_log(),
             "auto_decompress": False,  # host.web.uploads refuses what is compressed
+            "lingering_time": 0,  # `ignore_rest` does it
         }
         return lambda: Connection(self, server, **options)
 
@@ -156,6 +167,17 @@ class Connections:
             self.awake_s += LOOK_EVERY_S
             for one in [one for one in self._known if one.is_useless(self.awake_s)]:
                 one.force_close()
+
+    async def ignore_rest(self, body: StreamReader) -> None:
+        """Read on what was refused, as its client reads its answer when it has sent all: a few
+        bodies in each turn of the event loop, however many there are."""
+        with suppress(asyncio.TimeoutError, web.RequestPayloadError):
+            await asyncio.wait_for(self._ignore(body), IGNORED_S)
+
+    async def _ignore(self, body: StreamReader) -> None:
+        while await body.readany():
+            async with self._turns:
+                await asyncio.sleep(0)
 
     def admit(self, new: Connection, address: str) -> bytes | None:
         """Count a new connection, or say why it cannot be one."""

@@ -23,11 +23,8 @@ MAX_HEAD_BYTES = 8192  # the headers of one part
 _SEARCHED_BYTES = 2**20  # at once
 _END_OF_HEAD = b"\r\n\r\n"
 _HEADER = re.compile(rb"[!-9;-~]+:[^\x00-\x08\x0a-\x1f\x7f]*|[ \t][^\x00-\x08\x0a-\x1f\x7f]*")
-_TRANSFER_ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
-    "7bit": bytes,
-    "8bit": bytes,
-    "binary": bytes,
-    "identity": bytes,
+_TRANSFER_ENCODINGS: dict[str, Callable[[memoryview], bytes | memoryview]] = {
+    **dict.fromkeys(("7bit", "8bit", "binary", "identity"), memoryview),
     "base64": binascii.a2b_base64,
     "quoted-printable": binascii.a2b_qp,
 }
@@ -39,7 +36,7 @@ class Part(NamedTuple):
     name: str
     filename: str | None
     content_type: str
-    data: bytes
+    data: bytes | memoryview
 
 
 def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
@@ -104,11 +101,11 @@ def _part(body: bytes, start: int, end: int, place: int) -> Part:
         name=_parameter(headers, "name") or "file",
         filename=filename,
         content_type=headers.get("Content-Type", "application/octet-stream"),
-        data=_transferred(headers, body[head_end + len(_END_OF_HEAD) : end], place),
+        data=_transferred(headers, memoryview(body)[head_end + len(_END_OF_HEAD) : end], place),
     )
 
 
-def _transferred(headers: Message, raw: bytes, place: int) -> bytes:
+def _transferred(headers: Message, raw: memoryview, place: int) -> bytes | memoryview:
     """What a part holds, which is never longer than how it is sent."""
     if "Content-Encoding" in headers:
         raise bad_field(

@@ -29,16 +29,20 @@ def answer_all(runner: web.AppRunner, check: Callable[[web.Request], None]) -> N
         connection.begins()
         request[STARTED_AT] = time.perf_counter()
         try:
-            check(request)
-            return await route(request)
-        except ConnectionError:
-            raise  # the client has gone: nobody is left to be told
-        except Exception as error:
-            if isinstance(error, web.HTTPException) and error.status < 400:
-                raise
-            # no name for it in this frame, which its traceback has: a body in the frames between
-            # would stay until Python looks for circles
-            return told(refusal_of(error, request), request)
+            try:
+                check(request)
+                response = await route(request)
+            except ConnectionError:
+                raise  # the client has gone: nobody is left to be told
+            except Exception as error:
+                if isinstance(error, web.HTTPException) and error.status < 400:
+                    raise
+                # no name for it in this frame, which its traceback has: a body in the frames
+                # between would stay until Python looks for circles
+                response = told(refusal_of(error, request), request)
+            if not request.content.is_eof():
+                await connection.answer_first(request, response)
+            return response
         finally:
             connection.rests()
 

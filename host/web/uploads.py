@@ -16,6 +16,7 @@ from host.web.errors import SHOWN_CHARS, RequestRefused, bad_field
 
 SILENCE_S = 30.0  # in which at least LEAST_BYTES come, from the slowest of lines
 LEAST_BYTES = 4096
+MANY_PIECES = 8  # of 64 to 256 kB each
 _CODINGS = {"identity": 0, "gzip": 31, "deflate": 15}  # and what zlib calls them
 
 
@@ -59,8 +60,15 @@ async def read_body(
     except asyncio.TimeoutError:
         least = f"at least {LEAST_BYTES} bytes in {SILENCE_S:g} s"
         raise RequestRefused(408, f"body: expected {least}, or its end; got less") from None
-    body = b"".join(upload.pieces)
+    body = await _joined(upload.pieces)
     return body if coding == "identity" else _unpacked(body, coding, upload)
+
+
+async def _joined(pieces: list[bytes]) -> bytes:
+    """Large ones beside the event loop: Python lets others run meanwhile."""
+    if len(pieces) < MANY_PIECES:
+        return b"".join(pieces)
+    return await asyncio.get_running_loop().run_in_executor(None, b"".join, pieces)
 
 
 def _unpacked(body: bytes, coding: str, upload: _Upload) -> bytes:

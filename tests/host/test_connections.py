@@ -229,3 +229,29 @@ async def test_a_connection_that_ends_is_forgotten(
         _, writer = await connect(host.url)
         writer.close()
     await until(lambda: len(host.connections) == 0)
+
+
+async def test_a_body_that_nobody_wants_is_answered_before_it_has_come(host: Host) -> None:
+    """The rest of it is read as it comes, and the connection is used on."""
+    rest = b"x" * (3 * 2**20)
+    stranger = head(host.url, "/v1/nowhere/at/all", Content_Length=len(rest))
+    async with AsyncExitStack() as stack:
+        for _ in range(2 * connections.IGNORED_AT_ONCE):
+            reader, writer = await connect(host.url)
+            stack.callback(writer.close)
+            writer.write(stranger)
+            assert (await answer(reader))[0] == 404
+            writer.write(rest[:100_000])
+        writer.write(rest[100_000:] + head(host.url, "/v1/status/ping", "GET"))
+        assert (await answer(reader))[0] == 200
+
+
+async def test_a_body_that_nobody_wants_and_that_stops_coming_ends(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IGNORED_S", 0.1)
+    reader, writer = await connect(host.url)
+    writer.write(head(host.url, "/v1/nowhere", Content_Length=100) + b"x")
+    assert (await answer(reader))[0] == 404
+    assert await has_ended(reader)
+    writer.close()
