@@ -150,6 +150,7 @@ class StandIn:
         app.router.add_get("/pages/explorer.js", self._explorer_script)
         add_explorer_routes(app, lambda: self._pages, _WatchedRenderer(self))
         app.router.add_get("/field", self._show_field_page)
+        app.router.add_get("/v1/session", self._session)
         app.router.add_get("/v1/status/ping", self._ping)
         app.router.add_get("/v1/module/list/status", self._list_modules)
         app.router.add_get("/v1/log/list", self._list_log)
@@ -176,6 +177,12 @@ class StandIn:
         assert POLLS in text
         quick = text.replace(POLLS, "const POLL_MS = 400;")
         return web.Response(text=quick, content_type="text/javascript")
+
+    async def _session(self, request: web.Request) -> web.Response:
+        """A host on the user's own machine, without keys."""
+        roles = ["chat", "module", "operator"]
+        body = {"success": True, "name": None, "roles": roles, "needsKey": False}
+        return web.json_response(body)
 
     async def _ping(self, request: web.Request) -> web.Response:
         version = {"major": 0, "minor": 1, "patch": 0}

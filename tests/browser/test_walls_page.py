@@ -193,27 +193,38 @@ def test_a_name_that_was_rebound(host: WaitingHost, page: Page) -> None:
 def test_the_hosts_own_page_works_under_its_name(host: WaitingHost, page: Page) -> None:
     page.goto(f"http://chat.test:{host.port}/")
     status = page.evaluate(
-        """async (commandId) => (await (await fetch('/v1/Puppet/get_command_status',
-           {method: 'POST', body: new URLSearchParams({commandId})})).json()).state""",
-        host.waiting,
+        """async () => {
+          const post = async (path, values) => {
+            const body = new URLSearchParams(values);
+            return (await fetch(path, {method: 'POST', body})).json();
+          };
+          const {commandId} = await post('/v1/text/tell', {prompt: 'hello'});
+          return (await post('/v1/Puppet/get_command_status', {commandId})).state;
+        }"""
     )
     assert status == "queued"
 
 
 GUEST = """
-async ({host, id}) => {
+async ({host}) => {
   const headers = {'Authorization': 'Bearer mine', 'Content-Type': 'application/json'};
   const body = JSON.stringify({prompt: 'hello'});
+  let id = '';
   const status = async (path, options) => {
-    try { return (await fetch(host + path, options)).status; } catch (error) { return 'refused'; }
+    try {
+      const reply = await fetch(host + path, options);
+      if (reply.ok) id = (await reply.json()).commandId ?? id;
+      return reply.status;
+    } catch (error) { return 'refused'; }
   };
+  const start = await status('/v1/text/tell', {method: 'POST', headers, body});
   const events = new EventSource(`${host}/v1/commands/${id}/events`);
   const opened = new Promise((done) => {
     events.onopen = () => done('open');
     events.onerror = () => done('refused');
   });
   return {
-    start: await status('/v1/text/tell', {method: 'POST', headers, body}),
+    start,
     events: await opened,
     cookies: await status('/v1/status/ping', {credentials: 'include'}),
     drain: await status('/v1/server/drain', {method: 'POST', headers}),
@@ -227,10 +238,10 @@ def test_a_page_that_is_let_in_is_a_guest(tmp_path: Path, page: Page, evil_port:
     host = WaitingHost(tmp_path / "root", AllowedOrigins=[f"http://mine.test:{evil_port}"])
     try:
         page.goto(f"http://mine.test:{evil_port}/")
-        seen = page.evaluate(GUEST, {"host": host.base_url, "id": host.waiting})
+        seen = page.evaluate(GUEST, {"host": host.base_url})
         assert seen == {"start": 200, "events": "open", "cookies": "refused", "drain": 403}
         page.goto(f"http://other.test:{evil_port}/")
-        seen = page.evaluate(GUEST, {"host": host.base_url, "id": host.waiting})
+        seen = page.evaluate(GUEST, {"host": host.base_url})
         assert set(seen.values()) == {"refused"}
     finally:
         host.close()

@@ -6,6 +6,7 @@ import { LogPane } from "./log_pane.js";
 import { ModuleFacts } from "./module_facts.js";
 import { ModulesPane, describeModule, setText } from "./modules_pane.js";
 import { RestartDialog } from "./restart_dialog.js";
+import { SessionPane } from "./session_pane.js";
 
 const POLL_MS = 2000;
 
@@ -21,11 +22,13 @@ let entries = []; // the host's statuses, by name
 let queues = []; // what the host says of each module's queue
 let selectedId = "";
 let unreachableSince = null;
+let isLetIn = false; // whether the host was asked who uses this page, and lets them in
 let storeError = ""; // why the host cannot reach its store; empty when it can
 
 const log = new LogPane(element("log-button"), element("log-latest"), element("log-lines"));
 const facts = new ModuleFacts(element("facts"));
 const restarting = new RestartDialog(element("restart-dialog"));
+const session = new SessionPane(element("sign-in"), element("sign-out"));
 const modules = new ModulesPane(element("module-list"), (id) => select(id, true));
 
 // --- theme ---
@@ -215,9 +218,19 @@ async function refreshInsertions() {
   insertions = new Map(answer.uiInsertions.map((insertion) => [insertion.moduleId, insertion]));
 }
 
+function showRole() {
+  element("log").hidden = !session.isOperator;
+  element("restart-button").hidden = !session.isOperator;
+}
+
 async function refresh() {
-  if (!showHost(await getJson("/v1/status/ping"))) return;
-  await Promise.all([refreshModules(), refreshQueues(), log.refresh()]);
+  if (!isLetIn) isLetIn = await session.begin();
+  if (!isLetIn) return;
+  const ping = await getJson("/v1/status/ping");
+  isLetIn = ping.code !== 401 && !ping.isUnreachable; // its key may have been revoked, or the host another one
+  if (ping.code === 401 || !showHost(ping)) return;
+  showRole();
+  await Promise.all([refreshModules(), refreshQueues(), session.isOperator ? log.refresh() : null]);
   showFacts();
 }
 

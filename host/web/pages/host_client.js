@@ -22,6 +22,15 @@ export async function renderMarkdown(text, isGrowing, signal) {
   return answerOf("/v1/explorer/markdown", { method: "POST", body, headers, signal });
 }
 
+export async function postJson(path, values) {
+  const headers = { "Content-Type": "application/json" };
+  return answerOf(path, { method: "POST", body: JSON.stringify(values), headers });
+}
+
+export async function deleteJson(path) {
+  return answerOf(path, { method: "DELETE" });
+}
+
 async function answerOf(path, options) {
   let response;
   let text;
