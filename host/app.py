@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from host.access.addresses import Addresses
 from host.access.ended import EndedSessions
@@ -18,6 +19,7 @@ from host.access.keys import KeyFile
 from host.access.open_requests import OpenRequests
 from host.access.opening import check_open, is_reached_by_others, warning_of
 from host.access.principals import Principals
+from host.access.processes import TrustedProcesses
 from host.access.secret import module_token, open_secret
 from host.access.sessions import Sessions
 from host.backends import open_backend
@@ -42,7 +44,7 @@ from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
 from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections
-from host.web.doors import doors
+from host.web.doors import by_process, doors
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
@@ -267,7 +269,7 @@ class Host:
         principals = self._principals()
         self._open_requests = OpenRequests(principals.keys)
         app = web.Application(
-            middlewares=[doors(principals, self._open_requests)],
+            middlewares=[*self._by_process(), doors(principals, self._open_requests)],
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
         origins.add_to(app)
@@ -315,7 +317,23 @@ class Host:
             self._secret,
             server.module_token,
             needs_keys=needs_keys,
+            has_trusted_processes=bool(self._trusting()),
         )
+
+    def _by_process(self) -> list[Middleware]:
+        """For modules that know no token; where there are none, no request pays for it."""
+        trusted = self._trusting()
+        if not trusted:
+            return []
+
+        def launched() -> list[int]:
+            states = [state for one in trusted for state in self.supervisor.instances(one)]
+            return [state.pid for state in states if state.pid is not None]
+
+        return [by_process(TrustedProcesses(launched))]
+
+    def _trusting(self) -> list[str]:
+        return [one.id for one in self._settings.modules if one.launch.trust_process]
 
     def _modules_by_queue(self) -> dict[str, str]:
         return {module.queue: module.id for module in self._settings.modules}

@@ -13,8 +13,6 @@ from functools import lru_cache
 
 from aiohttp import web
 
-FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
-
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/?#@\\]+)")
 
 
@@ -30,7 +28,7 @@ class Addresses:
 
     def client_at(self, address: str) -> str:
         """The name of whoever asks from there."""
-        return f"ip:{_network(address)}"
+        return _client(address)
 
     def network_of(self, address: str) -> str | None:
         """Whom a connection from there counts for; None for a proxy, which has those of many."""
@@ -74,9 +72,8 @@ def is_local(request: web.Request) -> bool:
     """Whether a process of this machine asks for itself: a proxy's requests are not local, nor are
     those of another site's page that `Server.AllowedOrigins` lets in."""
     headers = request.headers
-    if is_foreign(request) or any(name in headers for name in FORWARDED):
-        return False
-    return is_loopback(request.remote or "")
+    is_forwarded = "X-Forwarded-For" in headers or "Forwarded" in headers or "X-Real-IP" in headers
+    return not is_forwarded and is_loopback(request.remote or "") and not is_foreign(request)
 
 
 @lru_cache(maxsize=1024)
@@ -95,6 +92,11 @@ def _bare_address(hop: str) -> str:
     if hop.startswith("["):
         return hop[1:].split("]")[0]
     return hop.split(":")[0] if hop.count(":") == 1 else hop
+
+
+@lru_cache(maxsize=1024)
+def _client(address: str) -> str:
+    return f"ip:{_network(address)}"
 
 
 @lru_cache(maxsize=1024)

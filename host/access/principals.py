@@ -16,6 +16,7 @@ from aiohttp import web
 from host.access.addresses import Addresses, is_local, is_loopback
 from host.access.keys import Key, KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
+from host.access.processes import BY_PROCESS
 from host.access.secret import module_token, own_token
 from host.access.sessions import Session, Sessions
 
@@ -40,11 +41,13 @@ class Principals:
         token: str | None = None,
         *,
         needs_keys: bool = False,
+        has_trusted_processes: bool = False,
     ) -> None:
         self.keys = keys
         self.sessions = sessions
         self._addresses = addresses
         self._needs_keys = needs_keys
+        self._has_trusted_processes = has_trusted_processes
         self._own_token = _raw(own_token(secret))
         self._launched_token = _raw(module_token(secret))
         self._token = _raw(token) if token else None
@@ -62,6 +65,8 @@ class Principals:
 
     def of(self, request: web.Request) -> Principal:
         """Whoever asks; with no role at all where nobody of them is let in."""
+        if self._has_trusted_processes and BY_PROCESS in request:
+            return Principal(MODULE, self._addresses.client(request), _MODULE)
         if not self.is_closed and _says_nothing(request.headers):
             return self._of_address(request.remote or "")
         shown = bearer(request)

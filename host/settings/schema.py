@@ -189,6 +189,7 @@ class LaunchSettings(_Section):
     max_silent_s: Seconds = Field(default=300, alias="MaxSilentSecs")  # while it claims to work
     max_start_s: Seconds = Field(default=0, alias="MaxStartSecs")  # until its first word; 0: any
     max_test_s: Seconds = Field(default=300, alias="MaxTestSecs")  # for its self-test; 0: any
+    trust_process: bool = False  # it needs no token: it is known by its process
     safe_mode: bool = True  # once, after a fault before it was ready
     max_queue_length: Annotated[Whole, Field(ge=1)] = 1000  # beyond: 429, with the expected wait
     max_wait_s: Seconds = Field(default=0, alias="MaxWaitSecs")  # in the queue; 0: no limit

@@ -13,6 +13,7 @@ from host.access.addresses import is_foreign
 from host.access.open_requests import OpenRequests
 from host.access.principal import PRINCIPAL, Principal, Role
 from host.access.principals import Principals, bearer
+from host.access.processes import BY_PROCESS, TrustedProcesses
 from host.web.errors import Handler, RequestRefused
 
 ANYBODY = frozenset({"/", "/pages/{name}", "/health", "/v1/session"})
@@ -56,6 +57,20 @@ def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
         raise _refusal(principals, principal, role, request)
 
     return let_in
+
+
+def by_process(trusted: TrustedProcesses) -> Middleware:
+    """Notes which requests for modules come from processes that need no token. It stands before
+    the check, on hosts that trust any."""
+
+    @web.middleware
+    async def look(request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_for_modules = ROLES.get(_path_of(request)) is Role.MODULE
+        if is_for_modules and bearer(request) is None and await trusted.have(request):
+            request[BY_PROCESS] = True
+        return await handler(request)
+
+    return look
 
 
 def _is_preflight(request: web.Request) -> bool:
