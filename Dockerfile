@@ -42,6 +42,7 @@ VOLUME /data
 
 EXPOSE 32168
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15m --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:32168/v1/status/ping', timeout=4)"]
-# Inside, every address: which ones of the machine lead here, `docker run -p` says.
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:32168/health', timeout=4)"]
+# Inside, every address: which ones of the machine lead here, `docker run -p` says. It starts when there are
+# keys: docker run --rm -v llamachat:/data llamachat llamachat keys add NAME
 CMD ["llamachat", "serve", "--host", "0.0.0.0"]

@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
     module.add_argument(
         "--token",
         default=os.environ.get("CPAI_API_TOKEN", ""),
-        help="the host's Server.ModuleToken (default: the variable CPAI_API_TOKEN)",
+        help="a key of the host with the role module (default: the variable CPAI_API_TOKEN)",
     )
     module.add_argument(
         "--instances", type=_instances, help='a number, or "per-gpu" (default: as set)'

@@ -16,7 +16,7 @@ from sdk.host.errors import HostDenied
 logger = logging.getLogger(__name__)
 
 SAY_AGAIN_S = 60.0
-HOW_TO_GET_IN = "give it the host's module token with --token, or in CPAI_API_TOKEN"
+HOW_TO_GET_IN = "give it a key of the host with the role module, with --token or in CPAI_API_TOKEN"
 
 
 class Reachability:
