@@ -58,7 +58,8 @@ async def test_what_fails_is_said_once_and_so_is_its_return(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "give it a key of the host with the role module, with --token"), (403, "let")]
+    ("status", "words"),
+    [(401, "give it a key of the host with the role module, with --token"), (403, "let")],
 )
 async def test_a_refusal_is_said_and_the_command_is_kept(
     host: FakeHost, serve: Serve, caplog: pytest.LogCaptureFixture, status: int, words: str
