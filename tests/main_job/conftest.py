@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from chat import ROOT, Chat
 from make_model import make_model
 
@@ -32,8 +33,8 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture
-async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+@asynccontextmanager
+async def launching(folder: Path) -> AsyncIterator[Launch]:
     """Start a host with LlamaChat on a free port; without a model file it has the guide."""
     async with AsyncExitStack() as stack:
 
@@ -41,7 +42,7 @@ async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
             model: Path | None = None, timing: Timing | None = None, **variables: str
         ) -> Chat:
             settings = load_settings(ROOT)
-            own = {"port": 0, "data_dir": Path(tempfile.mkdtemp(dir=tmp_path))}
+            own = {"port": 0, "data_dir": Path(tempfile.mkdtemp(dir=folder))}
             settings = replace(settings, server=settings.server.model_copy(update=own))
             env: dict[str, Any] = {**os.environ, **variables}
             if model is not None:
@@ -56,7 +57,17 @@ async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
         yield start
 
 
-@pytest.fixture
-async def slow_chat(launch: Launch, slow_model: Path) -> Chat:
-    """A chat on the slow model, one reply at a time."""
-    return await launch(slow_model, CPAI_MODULE_PARALLELISM="1")
+@pytest_asyncio.fixture(loop_scope="module")
+async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+    """Hosts of one test."""
+    async with launching(tmp_path) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def slow_chat(
+    tmp_path_factory: pytest.TempPathFactory, slow_model: Path
+) -> AsyncIterator[Chat]:
+    """A chat on the slow model, one reply at a time: one for all tests of a file."""
+    async with launching(tmp_path_factory.mktemp("slow_chat")) as start:
+        yield await start(slow_model, CPAI_MODULE_PARALLELISM="1")

@@ -11,7 +11,10 @@ import build_proof
 import pytest
 from chat import ROOT, Chat
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="about signals")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(os.name != "posix", reason="about signals"),
+]
 
 BROKEN_BUILD = Path(__file__).with_name("broken_build")
 

@@ -17,6 +17,8 @@ from test_events import follow, read_events, text_of
 
 from host.processes.supervision import RestartPolicy, Timing
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_the_guide_says_what_it_can_do(launch: Any) -> None:
     chat: Chat = await launch()
@@ -137,12 +139,13 @@ async def test_a_killed_module_says_so_and_comes_back(slow_chat: Chat) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-async def test_stopping_the_host_leaves_no_process(slow_chat: Chat) -> None:
-    await slow_chat.growing(await slow_chat.begin("Tell me", max_tokens=4000))
-    pid = slow_chat.host.supervisor.state("LlamaChat").pid
+async def test_stopping_the_host_leaves_no_process(launch: Any, slow_model: Path) -> None:
+    chat: Chat = await launch(slow_model, CPAI_MODULE_PARALLELISM="1")
+    await chat.growing(await chat.begin("Tell me", max_tokens=4000))
+    pid = chat.host.supervisor.state("LlamaChat").pid
     assert pid is not None
     begun = time.monotonic()
-    await slow_chat.host.stop()
+    await chat.host.stop()
     assert time.monotonic() - begun < 5
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
