@@ -1,4 +1,4 @@
-"""The stores of the fault runs, and their figures, shown at the end of the test run.
+"""The stores of the fault runs, and their figures, which the test run shows at its end.
 
 Redis runs with `appendonly yes` and `appendfsync always`: what it has answered is in its file.
 """
@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from clients import Report
 from redis_server import PROGRAMS, RedisServer, redis_server
-
-_LINES: list[str] = []
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -38,14 +36,6 @@ def report(request: pytest.FixtureRequest) -> Report:
 
     def add(figures: dict[str, Any]) -> None:
         said = ", ".join(f"{name} {value}" for name, value in figures.items())
-        _LINES.append(f"{request.node.name}: {said}")
+        request.node.user_properties.append(("figures", f"{request.node.name}: {said}"))
 
     return add
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """After the last test."""
-    if _LINES:
-        terminalreporter.section("figures of the fault runs")
-        for line in _LINES:
-            terminalreporter.write_line(line)
