@@ -53,7 +53,10 @@ class CancelAnswer(str, Enum):
 
 
 class CommandError(Exception):
-    """Base of what can be wrong with a move on a command."""
+    """Base of what can be wrong with a move on a command; `plain` says it without its id, which is
+    its owner's, to logs."""
+
+    plain = "it moved on meanwhile"
 
 
 class IllegalMove(CommandError):
@@ -62,10 +65,13 @@ class IllegalMove(CommandError):
     def __init__(self, command_id: str, now: State, to: State) -> None:
         super().__init__(f"command {command_id} is {now.value} and cannot become {to.value}")
         self.command_id, self.now, self.to = command_id, now, to
+        self.plain = f"it is {now.value}"
 
 
 class UnknownCommand(CommandError):
     """No command has this id: it never existed, or was deleted, or its time to keep ran out."""
+
+    plain = "it is kept no more"
 
     def __init__(self, command_id: str) -> None:
         super().__init__(
@@ -76,6 +82,8 @@ class UnknownCommand(CommandError):
 
 class StaleAttempt(CommandError):
     """Progress or a result that comes from a claim which is not the current one."""
+
+    plain = "the claim on it has ended"
 
     def __init__(self, command_id: str) -> None:
         super().__init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -122,7 +123,7 @@ class ModuleOverview:
             "started": _iso(state.started_at),
             "lastSeen": _iso(state.last_seen),
             "requestCount": sum(one.commands_served for one in instances),
-            "statusData": newest.status if newest else {},
+            "statusData": _shown_status(newest.status) if newest else {},
             "reason": state.reason or (_reason(newest) if newest else None),
             "safeMode": _first_safe_mode(instances),
             "pid": state.pid,
@@ -141,6 +142,11 @@ class ModuleOverview:
             if state.status is not ModuleStatus.NOT_STARTED
         ]
         return described + [_elsewhere(one) for one in by_id.values()]
+
+
+def _shown_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Everybody may see it; the ids of commands are their owners'."""
+    return {name: value for name, value in status.items() if name != "commands"}
 
 
 def _launched(state: ModuleProcessState, instance: Instance | None) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Ending:
     reason: str
     is_fault: bool
 
+    def told(self, had_work: bool) -> str:
+        """What clients may know. A process that may have had commands says last what one of them
+        made it say: that is for the log alone."""
+        return self.cause if had_work else self.reason
+
     @staticmethod
     def forced(cause: str) -> Ending:
         """It was ended: because it hung, unless somebody wanted a stop."""

@@ -188,7 +188,7 @@ class ModuleProcess:
             said = run.output.last_lines()
             ending = Ending.own(run.child.returncode, said, run.memory.last_bytes)
         pause_s = self._judge(run, ending)
-        await self._tell_exit(run.instance_id, ending.reason)
+        await self._tell_exit(run.instance_id, ending.told(self._was_ready))
         if pause_s is None:
             return False
         await self._sleep(pause_s)
@@ -266,7 +266,7 @@ class ModuleProcess:
 
     def _judge(self, run: _Run, ending: Ending) -> float | None:
         """Set what a module is after its process ended; seconds until the next launch, if any."""
-        reason = ending.reason
+        reason = ending.told(self._was_ready)
         if self._stop.is_set():
             self._become(ModuleStatus.STOPPING, pid=None, instance_id=None, reason=reason)
             return None
@@ -275,19 +275,19 @@ class ModuleProcess:
         self._row.fail(was_stable=has_lasted and self._was_ready)
         goes_safe = self._safe_mode.judge(ending, self._was_ready)
         if self._row.is_given_up and not goes_safe:
-            return self._give_up(reason)
+            return self._give_up(reason, ending.reason)
         pause_s = self._row.pause_s()
         restarts = self.state.restarts + 1
         self._become(
             ModuleStatus.RESTARTING, pid=None, instance_id=None, restarts=restarts, reason=reason
         )
         how = "once more, in safe mode," if goes_safe else "again"
-        self._note(f"crashed: {reason}; launched {how} in {pause_s:g} s", "error")
+        self._note(f"crashed: {ending.reason}; launched {how} in {pause_s:g} s", "error")
         return pause_s
 
-    def _give_up(self, reason: str) -> float | None:
+    def _give_up(self, told: str, reason: str) -> float | None:
         """Leave it alone: for a while, or until somebody starts it."""
-        reason = f"crashed {self._row.failures} times in a row; the last time: {reason}"
+        crashed = f"crashed {self._row.failures} times in a row; the last time: "
         pause_s = self._row.next_try_s()
         next_try_s, what = None, "left alone until it is started"
         if pause_s is not None:
@@ -297,10 +297,10 @@ class ModuleProcess:
             ModuleStatus.CRASHED,
             pid=None,
             instance_id=None,
-            reason=reason,
+            reason=crashed + told,
             next_try_s=next_try_s,
         )
-        self._note(f"{reason}. It is {what}; `llamachat doctor` says more", "error")
+        self._note(f"{crashed}{reason}. It is {what}; `llamachat doctor` says more", "error")
         return pause_s
 
     async def _sleep(self, seconds: float) -> None:

@@ -98,7 +98,9 @@ def refusal_of(error: Exception, request: web.Request) -> RequestRefused:
         return try_later(503, f"the store is not available now: {error}", STORE_BACK_S, 0)
     status = _status_of(error)
     if status == 500:
-        _log.error("%s %s failed", request.method, request.path, exc_info=error)
+        resource = request.match_info.route.resource  # its path names commands
+        path = "a path" if resource is None else resource.canonical
+        _log.error("%s %s failed", request.method, path, exc_info=error)
         return RequestRefused(500, f"the host failed: {type(error).__name__}: {error}")
     return RequestRefused(status, str(error))
 

@@ -223,7 +223,7 @@ async def _progress(request: web.Request) -> Progress:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise bad_field(where, first["msg"], repr(first["input"])[:80]) from None
+        raise bad_field(where, first["msg"], f"a {type(first['input']).__name__}") from None
 
 
 def _nonsense(instance: Instance, refused: RequestRefused) -> dict[str, Any]:

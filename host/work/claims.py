@@ -76,8 +76,10 @@ class Claims:
             return
         try:
             await self._store.requeue(command.id, command.attempt or "")
-        except (CommandError, StoreUnavailable) as error:
-            _log.info("not given back: %s", error)
+        except CommandError as moved_on:
+            _log.info("a command is not given back: %s", moved_on.plain)
+        except StoreUnavailable as error:
+            _log.info("a command is not given back: %s", error)
 
     def close(self) -> None:
         """Hand out nothing any more: who waits for work gets none."""

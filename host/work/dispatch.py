@@ -126,7 +126,7 @@ class Dispatcher:
             except StoreUnavailable:
                 continue
             except CommandError as error:
-                _log.info("an answer came too late: %s", error)
+                _log.info("an answer came too late for a command: %s", error.plain)
             return
 
     async def _answer(

@@ -79,7 +79,7 @@ class Endings:
         try:
             await self._store.requeue(command.id, command.attempt or "")
         except CommandError as moved_on:
-            _log.info("%s", moved_on)
+            _log.info("a command stays as it is: %s", moved_on.plain)
 
     async def _end_or_requeue(self, command: Command, error: str) -> None:
         attempt = command.attempt or ""
@@ -91,7 +91,7 @@ class Endings:
             else:
                 await self._store.requeue(command.id, attempt, error)
         except CommandError as moved_on:
-            _log.info("%s", moved_on)
+            _log.info("a command stays as it is: %s", moved_on.plain)
 
     async def module_gone(self, queue: str, reason: str) -> None:
         """No process will come for a queue: fail what waits in it, with the reason."""
@@ -102,7 +102,7 @@ class Endings:
         try:
             await self._store.finish(command.id, None, Outcome.failed(error, **more))
         except CommandError as moved_on:
-            _log.info("%s", moved_on)
+            _log.info("a command stays as it is: %s", moved_on.plain)
 
     async def reconcile(self, instance: Instance, held: Iterable[str]) -> None:
         """Compare what an instance says it holds with what it has claimed.
@@ -171,7 +171,7 @@ class Endings:
                 outcome = Outcome.failed(error, stop_reason=TIME_LIMIT)
                 await self._store.finish(command.id, command.attempt, outcome)
             except CommandError as moved_on:
-                _log.info("%s", moved_on)
+                _log.info("a command stays as it is: %s", moved_on.plain)
 
 
 def _is_kept(command: Command) -> bool:

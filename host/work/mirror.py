@@ -58,7 +58,7 @@ class Mirror:
             except StoreUnavailable:  # the module keeps its state: look again
                 await asyncio.sleep(STORE_PAUSE_S)
             except CommandError as error:  # ended elsewhere: its process died, say
-                _log.info("no longer following %s: %s", self._command.id, error)
+                _log.info("no longer following a command: %s", error.plain)
                 return
 
     async def _changed(self) -> Command | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 
 import pytest
@@ -50,6 +52,23 @@ def test_a_bad_grammar_belongs_to_its_request(engine: Engine) -> None:
         with pytest.raises(GrammarError):
             ask(engine, [300], grammar=grammar)
     assert collect(other).finished.completion_tokens == 30
+
+
+@pytest.mark.parametrize(
+    "grammar", ["root ::= ( my-secret", "start ::= 'a' my-secret", 'root ::= my-secret "\n\n" [']
+)
+def test_what_is_wrong_with_a_grammar_is_for_its_client_alone(
+    engine: Engine,
+    grammar: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(GrammarError, match=r"grammar: llama.cpp cannot parse it: [a-z]+ .*"):
+        ask(engine, [300], grammar=grammar)
+    os.write(2, b"what comes next\n")
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "my-secret" not in logged and "what comes next" in logged
 
 
 @pytest.mark.parametrize(

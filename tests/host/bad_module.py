@@ -86,6 +86,16 @@ def exits() -> None:
     sys.exit("the device is on fire")
 
 
+def betrays() -> None:
+    """Its status names whose commands it has, and its last words quote them."""
+    ready()
+    work = take()
+    ready(busy=1, commands=[work["reqid"]])
+    while not (work["payload"]["values"][0]["value"] and os.path.exists("die")):
+        time.sleep(0.02)
+    sys.exit(f"the device cannot do {work['payload']['values']}")
+
+
 def never_speaks() -> None:
     time.sleep(600)
 

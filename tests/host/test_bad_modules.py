@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import sys
@@ -66,8 +67,8 @@ class Bad(Caller):
                 return status
             assert time.monotonic() < deadline_s, (status, self.entries())
 
-    async def start(self) -> str:
-        return str((await self.post("/v1/bad/do"))["commandId"])
+    async def start(self, **values: str) -> str:
+        return str((await self.post("/v1/bad/do", values))["commandId"])
 
 
 def write(root: Path, how: str, **launch: Any) -> None:
@@ -109,6 +110,26 @@ async def test_one_that_exits_at_once(tmp_path: Path) -> None:
         assert instance["status"] == "Crashed" and instance["reason"] == status["reason"]
         code, body = await bad.call("POST", "/v1/bad/do")
         assert code == 503 and "the device is on fire" in body["error"]
+
+
+async def test_last_words_that_quote_a_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are in the log; nobody is told them, and nobody else hears of the command's id."""
+    caplog.set_level(logging.DEBUG)
+    async with running(tmp_path, "betrays") as bad:
+        command_id = await bad.start(prompt="my-secret")
+        busy = await bad.until(lambda status: status["statusData"].get("busy"))
+        assert command_id not in json.dumps(busy)
+        (tmp_path / "modules" / "Bad" / "die").touch()
+        crashed = await bad.until(lambda status: status["status"] == "Crashed")
+        ended = await bad.ended(command_id)
+        code, refused = await bad.call("POST", "/v1/bad/do")
+        assert code == 503 and "exit code 1" in refused["error"] and "exit code 1" in ended["error"]
+        told = json.dumps([busy, crashed, refused])
+        assert "my-secret" not in told + json.dumps(ended) and command_id not in told
+        assert any("crashed: exit code 1; last lines" in one for one in bad.entries())
+        assert command_id not in caplog.text + "".join(bad.entries())
 
 
 async def test_one_that_never_speaks(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Database:
         try:
             return self._with_output(command_of(row)) if row else None
         except BrokenRecord as error:
-            _log.error("the record of command %s cannot be read: %s", value, error)
+            _log.error("the record of a command cannot be read: %s", error)
             return None
 
     @_guarded

@@ -5,22 +5,34 @@ Invariant: a token that the grammar refuses is never accepted (llama.cpp would e
 
 from __future__ import annotations
 
+import os
+
 import llama_cpp
 
 from llama_engine.errors import GrammarError
 from llama_engine.llama.candidates import Candidates
 from llama_engine.llama.model import Model
+from llama_engine.llama.native_words import STDERR, heard
 from llama_engine.text.constraint import Logits
+
+_COMPLAINT = "parse: error parsing grammar: "  # what stands behind it quotes the grammar
+_SHOWN_CHARS = 200
 
 
 class GbnfConstraint:
     """See Constraint. Raises GrammarError for a grammar that does not parse."""
 
     def __init__(self, model: Model, text: str) -> None:
-        handle = llama_cpp.llama_sampler_init_grammar(model.vocab, text.encode("utf-8"), b"root")
+        handle, said = heard(
+            lambda: llama_cpp.llama_sampler_init_grammar(model.vocab, text.encode("utf-8"), b"root")
+        )
+        others, _, why = said.partition(_COMPLAINT)
+        if others:  # of another thread
+            os.write(STDERR, others.encode())
         # A grammar that does not parse gives a null pointer, which is not None.
         if not handle:
-            raise GrammarError("grammar: llama.cpp cannot parse it; the log says where")
+            what = why.split("\n", 1)[0][:_SHOWN_CHARS] or "it has no root, or one without an end"
+            raise GrammarError(f"grammar: llama.cpp cannot parse it: {what}")
         self._handle = handle
         self._one = Candidates(1)
 
