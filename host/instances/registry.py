@@ -15,6 +15,7 @@ from typing import Any
 
 from host.instances.instance import Instance, merged, sighting_of
 from host.store.protocol import StoreUnavailable
+from host.store.shares import is_within_share
 from host.switchboard.memory import MemorySwitchboard
 from host.switchboard.protocol import Sighting, Switchboard
 from host.wakeups import until_set
@@ -22,6 +23,7 @@ from host.wire import Control, Payload
 
 MAX_INSTANCES = 1_000  # that speak to this host
 MAX_INSTANCES_OF_MODULE = 250
+FOR_ANYBODY = 64  # that any one client may have, as long as there is room
 EXCHANGE_S = 1.0  # how often the hosts tell each other which instances they have seen
 
 _QUESTION = "ask-"
@@ -62,15 +64,17 @@ class ModuleRegistry:
         instance_id: str,
         protocol: int,
         is_launched: Callable[[str], bool] = lambda instance_id: False,
+        client: str = "",
     ) -> Instance:
         """Note a sign of life; the first one makes the instance known.
 
-        Where there are as many as may be, it takes the place of the one that is silent for longest.
-        Raises TooManyInstances when all of them speak; not for those that `is_launched` knows.
+        Where there are as many as may be, it takes the place of the one that is silent for longest;
+        where its client has its share of them, of the client's own. Raises TooManyInstances when
+        all of these speak; not for those that `is_launched` knows.
         """
         instance = self._instances.get(instance_id)
         if instance is None:
-            instance = Instance(module_id, instance_id, protocol)
+            instance = Instance(module_id, instance_id, protocol, client)
             self._make_room(instance, is_launched)
             self._instances[instance_id] = instance
             self._has_news.set()
@@ -80,13 +84,26 @@ class ModuleRegistry:
     def _make_room(self, new: Instance, is_launched: Callable[[str], bool]) -> None:
         others = list(self._instances.values())
         siblings = [one for one in others if one.module_id == new.module_id]
-        if len(siblings) >= MAX_INSTANCES_OF_MODULE:
-            limit = f"{MAX_INSTANCES_OF_MODULE} instances of {new.module_id}"
-            crowd = siblings
-        elif len(others) >= MAX_INSTANCES:
-            limit, crowd = f"{MAX_INSTANCES} instances", others
-        else:
+        for most, crowd, of in (
+            (MAX_INSTANCES_OF_MODULE, siblings, f" of {new.module_id}"),
+            (MAX_INSTANCES, others, ""),
+        ):
+            own = [one for one in crowd if one.client == new.client]
+            if is_within_share(len(own) + 1, len(crowd) + 1, most, FOR_ANYBODY):
+                continue
+            limit, in_the_way = f"{most} instances{of}", crowd
+            if len(crowd) < most:
+                limit, in_the_way = f"{len(own)} instances{of} from your address", own
+            self._displace(new, in_the_way, limit, is_launched)
             return
+
+    def _displace(
+        self,
+        new: Instance,
+        crowd: list[Instance],
+        limit: str,
+        is_launched: Callable[[str], bool],
+    ) -> None:
         silent = [one for one in crowd if not one.is_alive and not is_launched(one.instance_id)]
         if silent:
             oldest = min(silent, key=lambda one: one.last_seen)

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from host.access.principal import principal_of
 from host.commands import StaleAttempt, UnknownCommand
 from host.instances.instance import ALIVE_S, Instance
 from host.instances.overview import ModuleOverview
@@ -195,7 +196,10 @@ class ModuleApi:
         instance_id = own or self._overview.launched(module_id) or f"{module_id.lower()}-1"
         protocol = 2 if own else 1
         try:
-            instance = self._registry.seen(module_id, instance_id, protocol, self._is_launched)
+            client = principal_of(request).client
+            instance = self._registry.seen(
+                module_id, instance_id, protocol, self._is_launched, client
+            )
         except TooManyInstances as error:
             raise try_later(429, str(error), None, ALIVE_S) from None
         self._on_seen(instance)  # before the store is asked: a module lives also while that is away

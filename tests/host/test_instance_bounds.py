@@ -10,7 +10,7 @@ from puppet import Caller, Puppet
 
 from host.app import Host
 from host.instances import registry
-from host.instances.instance import ALIVE_S
+from host.instances.instance import ALIVE_S, Instance
 from host.instances.registry import ModuleRegistry, TooManyInstances
 
 
@@ -54,6 +54,25 @@ def test_what_this_host_launched_always_has_a_place(monkeypatch: pytest.MonkeyPa
     assert known.find("a"), "a launched one that is silent makes no room"
     with pytest.raises(TooManyInstances):
         known.seen("M", "c", 2, lambda one: one == "a")
+
+
+def test_one_client_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up ids take the places of the same client's own, not those of others that are silent."""
+    monkeypatch.setattr(registry, "FOR_ANYBODY", 2)
+    monkeypatch.setattr(registry, "MAX_INSTANCES_OF_MODULE", 6)
+    known = ModuleRegistry()
+
+    def seen(name: str, client: str) -> Instance:
+        return known.seen("M", name, 2, client=client)
+
+    seen("theirs", "ip:b").last_seen = time.monotonic() - 2 * ALIVE_S
+    for number in range(2):
+        seen(f"made-up-{number}", "ip:a")
+    with pytest.raises(TooManyInstances, match="of the 2 instances of M from your address"):
+        seen("one-more", "ip:a")
+    seen("made-up-1", "ip:a").last_seen = time.monotonic() - ALIVE_S
+    assert seen("one-more", "ip:a") and known.find("made-up-1") is None
+    assert known.find("theirs") and seen("another", "ip:b") and seen("a-third", "ip:c")
 
 
 @pytest.mark.parametrize(
