@@ -20,7 +20,7 @@ from host.access.open_requests import OpenRequests
 from host.access.opening import check_open, is_reached_by_others, warning_of
 from host.access.principals import Principals
 from host.access.processes import TrustedProcesses
-from host.access.secret import module_token, open_secret
+from host.access.secret import module_token, open_secret, own_token
 from host.access.sessions import Sessions
 from host.backends import open_backend
 from host.instances.instance import Instance, sign_of
@@ -126,6 +126,16 @@ class Host:
     @property
     def url(self) -> str:
         return self.server.url
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether nobody is let in without one."""
+        return self._keys.is_there
+
+    @property
+    def own_token(self) -> str:
+        """What this host's own user shows, where it has keys."""
+        return own_token(self._secret)
 
     async def start(self) -> None:
         """Listen, open the store, then launch the modules.

@@ -36,7 +36,7 @@ class OpenRequests:
         task.add_done_callback(lambda ended: self._ended(key_id, ended))
 
     def _ended(self, key_id: str, task: asyncio.Task[Any]) -> None:
-        del self._open[key_id][task]
+        self._open[key_id].pop(task, None)
         if not self._open[key_id]:
             del self._open[key_id]
 

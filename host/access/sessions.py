@@ -21,6 +21,7 @@ from host.access.secret import derived
 
 KEEP_S = 30 * 24 * 3600.0
 _ID_BYTES = 16
+_REMEMBERED = 500  # cookies, of 8 KB at most
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Sessions:
         self, secret: bytes, ended: EndedSessions, clock: Callable[[], float] = time.time
     ) -> None:
         self._ended = ended
+        self._known: dict[str, Session] = {}
         self._key = derived(secret, "sessions").encode()
         self._clock = clock
         self.cookie = f"llamachat_{hashlib.sha256(self._key).hexdigest()[:8]}"
@@ -56,19 +58,35 @@ class Sessions:
 
     def of(self, request: web.Request) -> Session | None:
         """The session that a page of this host's own shows; others' pages have none."""
-        if "Cookie" not in request.headers or is_foreign(request):
+        header = request.headers.get("Cookie")
+        if header is None or is_foreign(request):
             return None
-        return self.read(request.cookies.get(self.cookie, ""))
-
-    def read(self, value: str) -> Session | None:
-        """None for a cookie that this host has not made, or whose time is over."""
-        said, _, signature = value.rpartition(".")
-        if not hmac.compare_digest(self._sign(said).encode(), signature.encode()):
-            return None
-        session_id, key_id, ends_at = said.split(".")
-        found = Session(session_id, key_id or None, float(ends_at))
+        found = self._known.get(header)
+        if found is None:
+            found = self._read(request.cookies.get(self.cookie, ""))
+            if found is None:
+                return None
+            self._remember(header, found)
         is_over = found.ends_at <= self._clock() or found.id in self._ended
         return None if is_over else found
 
+    def _remember(self, header: str, found: Session) -> None:
+        """A page shows the same with every request. Only what was verified is kept."""
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[header] = found
+
+    def _read(self, value: str) -> Session | None:
+        """None for a cookie that this host has not made."""
+        said, _, signature = value.rpartition(".")
+        if not hmac.compare_digest(self._sign(said).encode(), _raw(signature)):
+            return None
+        session_id, key_id, ends_at = said.split(".")
+        return Session(session_id, key_id or None, float(ends_at))
+
     def _sign(self, said: str) -> str:
-        return hmac.digest(self._key, said.encode(), "sha256").hex()
+        return hmac.digest(self._key, _raw(said), "sha256").hex()
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # a header may hold any byte

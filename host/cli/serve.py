@@ -38,7 +38,7 @@ async def serve(settings: Settings) -> int:
             _drain_first(host, stop)
         _collect_less()
         with announced(data_dir(settings.server), host.url):
-            print(_greeting(host.url, settings), flush=True)
+            print(_greeting(host, settings), flush=True)
             await serve_until(host, stop)
     return 0
 
@@ -95,12 +95,15 @@ def _collect_less() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _greeting(url: str, settings: Settings) -> str:
+def _greeting(host: Host, settings: Settings) -> str:
+    url, shown = host.url, " -H 'Authorization: Bearer KEY'" if host.has_keys else ""
     lines = [f"\nLlamaChat host {__version__}", f"  Explorer: {url}/"]
     chat = next(filter(_serves_chat, settings.modules), None)
     if chat is not None:
-        lines.append(f"  Ask:      curl {url}/v1/{CHAT_ROUTE} -d prompt='What can you do?'")
-        lines.append(f"  Status:   curl {url}/v1/{chat.id}/get_command_status -d commandId=ID")
+        lines.append(f"  Ask:      curl {url}/v1/{CHAT_ROUTE}{shown} -d prompt='What can you do?'")
+        lines.append(
+            f"  Status:   curl {url}/v1/{chat.id}/get_command_status{shown} -d commandId=ID"
+        )
     else:
         lines.append(f"  Modules:  {_module_words(settings)}; none that chats")
     return "\n".join([*lines, "  Stop:     Ctrl-C\n"])

@@ -71,6 +71,13 @@ class StoreSuite:
         ids = {(await store.create(new())).id for _ in range(100)}
         assert len(ids) == 100 and all(len(one) == 32 for one in ids)
 
+    async def test_who_owns_a_command_is_kept(self, store: CommandStore) -> None:
+        made = await store.create(new(client="ip:1.2.3.4", owner="session:\xe9"))
+        plain = await store.create(new())
+        for one, owner in ((made, "session:\xe9"), (plain, None)):
+            read = await store.read(one.id)
+            assert read is not None and read.owner == one.owner == owner
+
     async def test_position_counts_those_that_wait(self, store: CommandStore) -> None:
         ids = [(await store.create(new())).id for _ in range(3)]
         await store.claim(QUEUE, "worker", wait_s=0)

@@ -19,7 +19,10 @@ from puppet import running_host, write_root
 from redis_server import redis_server
 from test_cli import llamachat, result
 
+from host.access.keys import KeyFile
+from host.access.principal import Role
 from host.cli.doctor import Check, examine
+from host.cli.doctor.access_check import check_access
 from host.cli.doctor.data_check import check_data
 from host.cli.doctor.machine import check_disk, check_memory, check_python
 from host.cli.doctor.modules import check_running
@@ -55,6 +58,31 @@ def server(root: Path, **values: Any) -> ServerSettings:
     return ServerSettings.model_validate({"root_path": root, **values})
 
 
+@pytest.mark.parametrize(
+    ("host", "keys", "words"),
+    [
+        ("127.0.0.1", [], None),
+        ("127.0.0.1", ["anna"], None),
+        ("0.0.0.0", ["anna", "bob"], None),
+        ("0.0.0.0", [], "lets other machines in, and there is no key"),
+        ("127.0.0.1", ["-"], "all keys are revoked"),
+        ("127.0.0.1", ["{"], "cannot be read"),
+    ],
+)
+def test_access(tmp_path: Path, host: str, keys: list[str], words: str | None) -> None:
+    file = KeyFile(tmp_path)
+    for name in keys:
+        file.add(name, [Role.CHAT])
+    if keys == ["-"]:
+        file.revoke("-")
+    if keys == ["{"]:
+        file.path.write_text("{")
+    check = check_access(server(tmp_path, Host=host), tmp_path)
+    assert (check.is_good, bool(check.remedy)) == (words is None, words is not None)
+    assert (words or "") in check.finding
+    assert check_access(server(tmp_path, Host="0.0.0.0", Insecure=True), tmp_path / "x").is_good
+
+
 def write_program(root: Path, code: str) -> None:
     """The puppet's own doctor."""
     folder = root / "modules" / "Puppet"
@@ -81,14 +109,14 @@ async def stranger() -> AsyncIterator[int]:
 async def test_all_is_good(tmp_path: Path) -> None:
     found = await examined(write_root(tmp_path))
     assert bad_ones(found) == []
-    assert list(found) == ["python", "settings", "memory", "disk", "data", "port"]
+    assert list(found) == ["python", "settings", "memory", "disk", "data", "port", "access"]
     assert not (tmp_path / "data").exists()  # looking changes nothing
 
 
 async def test_the_command_says_so_and_ends_with_0(tmp_path: Path) -> None:
     root = str(write_root(tmp_path))
     code, out, err = await result(await llamachat("doctor", "--root", root))
-    assert (code, err) == (0, "") and "good  port" in out and out.endswith("\nall 6 good\n")
+    assert (code, err) == (0, "") and "good  port" in out and out.endswith("\nall 7 good\n")
 
 
 async def test_a_host_that_runs_is_no_fault_but_its_module_is_told(tmp_path: Path) -> None:

@@ -130,6 +130,15 @@ async def test_the_command_line_has_its_own_token(tmp_path: Path) -> None:
         assert code == 1 and "a key of this host, got none" in err
 
 
+async def test_a_host_of_its_own_for_one_question_lets_its_user_in(tmp_path: Path) -> None:
+    root = write_root(tmp_path)
+    file = root / "modules" / "Puppet" / "modulesettings.json"
+    file.write_text(file.read_text().replace("text/tell", "text/chat"))
+    KeyFile(root / "data").add("anna", [Role.CHAT])
+    code, _, err = await result(await llamachat("ask", "--serve", "Who?", "--root", str(root)))
+    assert code == 1 and "module Puppet was not started" in err, err
+
+
 def test_the_own_token_goes_to_the_own_host_alone(tmp_path: Path) -> None:
     secret = open_secret(tmp_path)
     assert token_for("http://127.0.0.1:5", tmp_path) is None, "no host says that it is there"

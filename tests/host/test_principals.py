@@ -14,7 +14,7 @@ from host.access.keys import KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
 from host.access.principals import Principals
 from host.access.secret import module_token, open_secret, own_token
-from host.access.sessions import Sessions
+from host.access.sessions import KEEP_S, Sessions
 from host.commands import Command
 
 TOKEN = "a long secret"
@@ -42,8 +42,10 @@ class World:
         return self.of(address, Authorization=f"Bearer {shown}")
 
     def browser(self, key_id: str | None = None, **headers: str) -> Principal:
-        value = self.all.sessions.make(key_id)
-        return self.of("127.0.0.1", Cookie=f"{self.all.sessions.cookie}={value}", **headers)
+        return self.shows(self.all.sessions.make(key_id), **headers)
+
+    def shows(self, cookie: str, **headers: str) -> Principal:
+        return self.of("127.0.0.1", Cookie=f"{self.all.sessions.cookie}={cookie}", **headers)
 
 
 @pytest.fixture
@@ -123,9 +125,17 @@ def test_a_page_of_another_site_has_no_session(world: World) -> None:
 @pytest.mark.parametrize("cut", [slice(0, -1), slice(1, None), slice(0, 40), slice(0, 0)])
 def test_a_cookie_that_this_host_did_not_make_is_none(world: World, cut: slice) -> None:
     value = world.all.sessions.make(None)
-    assert world.all.sessions.read(value) is not None
-    assert world.all.sessions.read(value[cut]) is None
-    assert world.all.sessions.read("\xff.") is None
+    assert world.shows(value).name.startswith("session:")
+    assert world.shows(value[cut]).name == world.shows("\xff.").name == "local"
+
+
+def test_a_cookie_ends(tmp_path: Path) -> None:
+    now = 1e9
+    sessions = Sessions(open_secret(tmp_path), EndedSessions(tmp_path), lambda: now)
+    request = request_from("127.0.0.1", Cookie=f"{sessions.cookie}={sessions.make(None)}")
+    assert sessions.of(request) is not None
+    now += KEEP_S + 1
+    assert sessions.of(request) is None
 
 
 def test_the_own_token_is_the_local_user(world: World) -> None:

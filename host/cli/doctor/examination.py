@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from host.cli.doctor.access_check import check_access
 from host.cli.doctor.checks import Check, bad
 from host.cli.doctor.data_check import check_data
 from host.cli.doctor.machine import check_disk, check_memory, check_python
@@ -34,6 +35,7 @@ async def examine(
     yield await _looked("disk", lambda: check_disk(folder))
     yield await _looked("data", lambda: check_data(folder, ask))
     yield await _looked("port", lambda: check_port(server, ask))
+    yield await _looked("access", lambda: check_access(server, folder))
     if server.is_store_shared:
         yield await _looked("redis", lambda: check_redis(server.store))
     running = await _running(server, folder, ask)
