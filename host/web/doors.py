@@ -16,8 +16,13 @@ from host.access.principals import Principals, bearer
 from host.access.processes import BY_PROCESS, TrustedProcesses
 from host.web.errors import Handler, RequestRefused
 
-ANYBODY = frozenset({"/", "/pages/{name}", "/health", "/v1/session"})
-"""The page, its files, whether the host is there, and where one signs in."""
+_PAGE_PATHS = ("/", "/pages/{name}", "/health", "/v1/session")
+ANYBODY = frozenset(
+    {("POST", "/v1/session"), ("DELETE", "/v1/session")}
+    | {(method, path) for method in ("GET", "HEAD") for path in _PAGE_PATHS}
+)
+"""The page, its files, whether the host is there, and where one signs in. By their methods: a
+module may have a route of the same name."""
 
 SOMEBODY = frozenset(
     {"/v1/status/ping", "/v1/server/status/ping", "/v1/module/list/status", "/v1/stats"}
@@ -52,7 +57,7 @@ def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
         role = ROLES.get(path, Role.CHAT)
         if role in principal.roles or (principal.roles and path in SOMEBODY):
             return await handler(request)
-        if path in ANYBODY or _is_preflight(request):
+        if (request.method, path) in ANYBODY or _is_preflight(request):
             return await handler(request)
         raise _refusal(principals, principal, role, request)
 

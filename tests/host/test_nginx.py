@@ -70,7 +70,7 @@ async def test_strangers_get_the_page_and_health(tmp_path: Path, config: Config)
         for (_, path), tried in PATHS.items():
             for probe in tried or [("POST", path, {"prompt": "hi"})]:
                 status, text = await stranger.ask(*about(probe, "0" * 32))
-                if path in ANYBODY:
+                if (probe[0], path) in ANYBODY:
                     continue
                 assert status == 401, (probe, text)
         assert (await stranger.ask("GET", "/health", None)) == (200, '{"status": "ok"}')

@@ -300,9 +300,23 @@ async def test_a_stranger_gets_nothing_but_the_page_where_there_are_keys(
         for (_, path), tried in PATHS.items():
             for probe in tried or [("POST", path, {"prompt": "hi"})]:
                 status, text = await stranger.ask(*about(probe, actors[0].command_id))
-                if path in ANYBODY:
+                if (probe[0], path) in ANYBODY:
                     continue
                 assert status == 401 and "llamachat keys add" in text, (headers, probe, text)
+
+
+async def test_a_modules_route_opens_nothing(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    """Also not where it is named as a path that everybody may use."""
+    root = write_root(tmp_path)
+    file = root / "modules" / "Puppet" / "modulesettings.json"
+    file.write_text(file.read_text().replace('"text/talk"', '"session"'))
+    KeyFile(root / "data").add("anna", [Role.CHAT])
+    async with running_host(root) as host:
+        for method in ("PUT", "PATCH", "OPTIONS"):
+            async with session.request(method, host.url + "/v1/session") as reply:
+                assert reply.status == 401, method
 
 
 async def test_an_operator_reads_and_stops_all(closed: tuple[Host, list[Actor]]) -> None:
