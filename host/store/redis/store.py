@@ -6,6 +6,7 @@ again after its answer got lost (client.py); nothing a host remembers decides an
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -46,6 +47,9 @@ from host.store.shares import PLACES_FOR_ANYBODY
 
 JUMP_S = 30.0  # a clock of Redis that is further from what it should say was set
 FIRST_LEASE_S = 45.0  # until the first renewal: as long as a module of any protocol may be silent
+STALLED_S = 2.0  # a host asks every second who has lapsed
+PATIENCE_S = 120.0  # with one that stands still and is connected; one that is lost may look so too
+AGAIN_S = 2.0  # for one that connects again
 AWAY_S = 5.0  # where no host asked who has lapsed for this long, Redis was away, or all hosts were
 BATCH = 100
 
@@ -85,12 +89,20 @@ class RedisStore:
             None  # Redis' time, and this host's when it said it
         )
         self._is_closed = False
+        self._host = secrets.token_hex(8)
+        self._presence: asyncio.Task[None] | None = None
         self._client.add_greeting(self._greet)
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         await self._connections.open()
         self._bound.open()
+        self._presence = asyncio.create_task(self._be_present())
+
+    async def _be_present(self) -> None:
+        """Listen where other hosts look whether this one is connected."""
+        async with self._subscriber.listening(self._connections.channel("sweeper", self._host)):
+            await asyncio.Event().wait()
 
     async def _greet(self, connection: Connection) -> None:
         """What is remembered may be newer than what a server kept whose machine went down."""
@@ -298,13 +310,14 @@ class RedisStore:
         return _texts(await self._client.call("holders"))
 
     async def renew(self, worker: str, lease_s: float) -> None:
-        await self._client.call("renew", worker, lease_s)
+        await self._client.call("renew", worker, lease_s, self._host)
 
     async def lapsed(self) -> list[str]:
         now = time.monotonic()
         expected = "" if self._clock is None else self._clock[0] + now - self._clock[1]
         terms = (AWAY_S, self._first_lease_s, JUMP_S)
-        said, *workers = await self._client.call("lapsed", *terms, expected)
+        more = (STALLED_S, PATIENCE_S, AGAIN_S)
+        said, *workers = await self._client.call("lapsed", *terms, expected, self._host, *more)
         self._clock = float(said), now
         return _texts(workers)
 
@@ -325,6 +338,9 @@ class RedisStore:
     async def close(self) -> None:
         self._is_closed = self._claims.is_closed = True
         await self._bound.close()
+        if self._presence is not None:
+            self._presence.cancel()
+            await asyncio.gather(self._presence, return_exceptions=True)
         self._subscriber.ring_all()
         await self._connections.close()
 
