@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,14 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from patient_root import lets_end, write
 from puppet import Caller, Puppet
 from store_suite import until
 
 from host.app import Host
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "examples" / "minimal_long_process"
-STATUS = "/v1/minimal_long_process/get_command_status"
+STATUS = "/v1/Patient/get_command_status"
 
 
 async def llamachat(*arguments: str) -> asyncio.subprocess.Process:
@@ -36,14 +34,8 @@ async def llamachat(*arguments: str) -> asyncio.subprocess.Process:
 
 
 @asynccontextmanager
-async def served(root: Path, store: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A host process with the example module; its url."""
-    (root / "modules").mkdir(exist_ok=True)
-    target = root / "modules" / EXAMPLE.name
-    if not target.exists():
-        shutil.copytree(EXAMPLE, target)
-    server = {"Port": 0, "Store": store, "DataDir": str(root / "data")}
-    (root / "modulesettings.json").write_text(json.dumps({"Server": server}), encoding="utf-8")
+async def served(root: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A host process with the module that waits to be told; its url."""
     process = await llamachat("serve", "--root", str(root))
     assert process.stdout is not None
     try:
@@ -60,9 +52,9 @@ async def served(root: Path, store: str) -> AsyncIterator[tuple[asyncio.subproce
         await process.communicate()
 
 
-async def started(client: Caller, **values: Any) -> str:
-    """The id of a counting command that has begun."""
-    reply = await client.post("/v1/example/count-words", values)
+async def started(client: Caller, say: str) -> str:
+    """The id of a command that has begun."""
+    reply = await client.post("/v1/patient", {"say": say})
     command_id = str(reply["commandId"])
     while (await client.post(STATUS, {"commandId": command_id, "wait": 20}))["state"] == "queued":
         pass
@@ -89,26 +81,28 @@ async def draining(client: Caller) -> None:
 async def test_what_runs_finishes_and_both_processes_end_with_0(
     tmp_path: Path, session: aiohttp.ClientSession, store: str
 ) -> None:
-    async with served(tmp_path, store) as (host, url):
+    write(tmp_path, Store=store)
+    async with served(tmp_path) as (host, url):
         client = Caller(session, url)
-        command_id = await started(client, words=20, delay_ms=100)
+        command_id = await started(client, "one ")
         last = asyncio.create_task(final(client, command_id))
         drain = await llamachat("drain", "--url", url)
         await draining(client)
-        code, late = await client.call("POST", "/v1/example/count-words", json={"words": 2})
+        code, late = await client.call("POST", "/v1/patient", json={"say": "late "})
         if store == "memory":
             assert code == 503 and "being shut down" in late["error"] and late["code"] == 503
         else:
             assert (code, late["state"]) == (200, "queued")
-        status = await last
-        assert status["reply"] == "".join(f"word{n} " for n in range(1, 21))
+        lets_end(tmp_path)
+        assert (await last)["reply"] == "one done"
         out, err = await drain.communicate()
         assert (drain.returncode, err) == (0, b"")
         assert b"draining: 1 running" in out and b"the host has ended" in out
         assert await asyncio.wait_for(host.wait(), 10) == 0
     if store == "local":  # what came late was kept for the next host
-        async with served(tmp_path, store) as (_, url):
-            assert (await final(Caller(session, url), late["commandId"]))["reply"] == "word1 word2 "
+        async with served(tmp_path) as (_, url):
+            status = await final(Caller(session, url), late["commandId"])
+            assert status["reply"] == "late done"
 
 
 async def test_a_draining_host_hands_out_nothing(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -16,17 +14,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from patient_root import lets_end, write
 from puppet import Caller
 
 if sys.platform == "win32":
     pytest.skip("about signals", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = Path(__file__).with_name("patient_module.py")
-SETTINGS = {
-    "LaunchSettings": {"FilePath": MODULE.name, "Parallelism": 2},
-    "RouteMaps": [{"Route": "patient", "Command": "wait", "LongProcess": True}],
-}
 
 
 class Served:
@@ -64,20 +58,6 @@ class Served:
         is_told = False
         while not is_told:
             is_told = (await self.client.call("GET", "/v1/status/ping"))[1]["draining"]
-
-
-def write(root: Path, **server: Any) -> None:
-    folder = root / "modules" / "Patient"
-    folder.mkdir(parents=True)
-    shutil.copy(MODULE, folder)
-    modules = json.dumps({"Modules": {"Patient": SETTINGS}})
-    (folder / "modulesettings.json").write_text(modules, encoding="utf-8")
-    own = json.dumps({"Server": {"Port": 0, "DataDir": "data", **server}})
-    (root / "modulesettings.json").write_text(own, encoding="utf-8")
-
-
-def lets_end(root: Path) -> None:
-    (root / "modules" / "Patient" / "go").touch()
 
 
 @asynccontextmanager
