@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from host.asked import StoredPayload
-from host.channels import NO_OUTPUT, Output
+from host.channels import NO_OUTPUT, REPLY, Output
 from host.wire import Payload
 
 
@@ -35,7 +35,7 @@ _TERMINAL = frozenset({State.COMPLETED, State.CANCELLED, State.FAILED})
 
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
-    # back to `queued` only while no text was shown: the store checks that
+    # back to `queued` only while no text was shown: `put_back` checks that
     State.RUNNING: frozenset({State.QUEUED, *_TERMINAL}),
     State.COMPLETED: frozenset(),
     State.CANCELLED: frozenset(),
@@ -228,8 +228,31 @@ class Command:
         """The reply so far."""
         return self.output.reply
 
+    def begin(self, worker: str) -> None:
+        """It is claimed, under a new attempt. Raises IllegalMove."""
+        self.move(State.RUNNING)
+        self.attempt, self.worker = secrets.token_hex(8), worker
+        self.attempts += 1
+
+    def end(self, outcome: Outcome) -> None:
+        """It ends as it was wished; a `reply` in the result completes its text, and is not kept
+        twice where readers get the text. Raises IllegalMove."""
+        outcome = outcome.as_wished(self.stop_wish)
+        self.move(outcome.state)
+        self.attempt = self.worker = None
+        self.result, reply = outcome.result, outcome.result.get("reply")
+        if isinstance(reply, str) and reply.startswith(self.text):
+            self.output = self.output.grown(REPLY, reply[len(self.text) :])
+            if self.is_long:
+                self.result = {name: one for name, one in self.result.items() if name != "reply"}
+
     def put_back(self, error: str | None) -> None:
-        """Let it wait again. With an `error` its attempt has failed; without, it never began."""
+        """Let it wait again. With an `error` its attempt has failed; without, it never began.
+
+        Raises IllegalMove for one that has shown text.
+        """
+        if self.output.length:
+            raise IllegalMove(self.id, self.state, State.QUEUED)
         if error is None:
             self.attempts -= 1
         else:

@@ -12,6 +12,7 @@ from typing import Any
 from host.store.data_dir import DataDirLock
 from host.store.protocol import StoreUnavailable
 from host.store.rows.store import RowStore
+from host.store.takeover import take_over
 
 
 class LocalStore(RowStore):
@@ -24,7 +25,8 @@ class LocalStore(RowStore):
 
     def __init__(self, data_dir: Path, *, address: str = "", **bounds: Any) -> None:
         self._lock = DataDirLock(data_dir, address)
-        super().__init__(data_dir / "commands", **bounds)
+        self._folder = data_dir / "commands"
+        super().__init__(self._folder, **bounds)
 
     async def open(self) -> None:
         """Take hold of the directory, and go on where the last host ended.
@@ -33,12 +35,12 @@ class LocalStore(RowStore):
         """
         try:
             await asyncio.to_thread(self._lock.acquire)
-        except OSError as error:
-            raise StoreUnavailable(f"cannot use the data directory: {error}") from error
-        try:
+            await asyncio.to_thread(take_over, self._folder)
             await super().open()
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            if isinstance(error, OSError):
+                raise StoreUnavailable(f"cannot use the data directory: {error}") from error
             raise
 
     async def close(self) -> None:

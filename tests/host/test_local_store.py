@@ -172,6 +172,23 @@ async def test_text_outlives_one_crash_after_another(store: LocalStore, tmp_path
     await store.close()
 
 
+async def test_news_of_what_has_ended_and_left_memory_are_saved_with_its_end(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.store.rows.alive._ENDED_CHARS_KEPT", 1)
+    running = [await claimed(store) for _ in range(3)]
+    for offset, text in ((0, "first, "), (7, "second")):
+        for command_id, attempt in running:
+            await store.append(command_id, attempt, offset, text, {})
+    done = Outcome.of({"success": True})
+    await asyncio.gather(*(store.finish(*one, done) for one in running))
+    other, attempt = await claimed(store)
+    assert await store.append(other, attempt, 0, "saved at once", {}) == 13
+    for command_id, _ in running:
+        found = await store.read(command_id)
+        assert found is not None and found.text == "first, second"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc what was written")
 async def test_what_grows_is_written_once(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch

@@ -141,6 +141,32 @@ async def test_a_damaged_database_is_set_aside(
     await store.close()
 
 
+async def test_what_can_be_read_of_a_damaged_database_goes_on(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "data")
+    await store.open()
+    ended = []
+    for number in range(400):
+        command_id, attempt = await claimed(store)
+        reply = f"{number} " * 20
+        outcome = Outcome.of({"success": True, "reply": reply})
+        ended.append((await store.finish(command_id, attempt, outcome), reply))
+    waiting = await store.create(new())
+    await store.close()
+    with (tmp_path / DATABASE).open("r+b") as file:
+        file.seek((tmp_path / DATABASE).stat().st_size // 8192 * 4096)
+        file.write(b"\xff" * 4096)
+    store = LocalStore(tmp_path / "data")
+    await store.open()
+    found = [await store.read(one.id) for one, _ in ended]
+    replies = zip(found, (reply for _, reply in ended), strict=True)
+    whole = [one is not None and one.text == reply for one, reply in replies]
+    assert 50 < sum(whole) < len(ended) and whole == sorted(whole, reverse=True)
+    assert len(list((tmp_path / "data").glob("commands.broken-*"))) == 1
+    claimed_again = await store.claim(QUEUE, "worker", wait_s=0)
+    assert claimed_again is not None and claimed_again.id == waiting.id
+    await store.close()
+
+
 async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,7 +175,7 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     first, second = [await store.create(new()) for _ in range(2)]
     await store.close()
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database, database:
-        database.execute("UPDATE commands SET fields = '{#####' WHERE id = ?", (first.id,))
+        database.execute("UPDATE commands SET record = '{#####' WHERE id = ?", (first.id,))
     store = LocalStore(tmp_path / "data")
     await store.open()
     assert "cannot be read" in caplog.text
@@ -161,6 +187,21 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     store = LocalStore(tmp_path / "data")
     await store.open()
     assert "cannot be read" not in caplog.text  # it is said once
+    await store.close()
+
+
+async def test_bytes_that_are_no_text_do_not_keep_a_host_from_starting(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "data")
+    await store.open()
+    first, second = [await store.create(new()) for _ in range(2)]
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database, database:
+        sql = "UPDATE commands SET record = CAST(x'7bff7d' AS TEXT) WHERE id = ?"
+        database.execute(sql, (first.id,))
+    store = LocalStore(tmp_path / "data")
+    await store.open()
+    assert [one.id for one in await store.queued(QUEUE)] == [second.id]
+    assert first.id in (tmp_path / "data" / "records.broken").read_text(encoding="utf-8")
     await store.close()
 
 

@@ -9,123 +9,61 @@ here too.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
-
-from sortedcontainers import SortedList
+from dataclasses import dataclass, field
 
 from host.commands import Command, State
 from host.store.protocol import Overdue
+from host.store.rows.queues import Place, Queue, Totals
 from host.store.worker_leases import WorkerLeases
 from host.wakeups import Wakeups
 from host.wire import Payload
 
-_ENDED_KEPT = 1024  # older ones are read from the tables
-ENDED_CHARS = 2**18  # a longer reply is read anew
-_ENDED_CHARS_KEPT = 2**22  # of all of them together
+_ENDED_CHARS_KEPT = 2**22  # of all that have ended: older ones are read from the tables
 _RECORD_CHARS = 1000  # of a record without its texts
-_ENDS_REMEMBERED = 32
-_RUN_WEIGHT = 0.1  # of the newest run in the mean, once there have been that many
 
 
-class Totals(NamedTuple):
-    """The turn that a queue has reached, and what it has done since the store was made."""
+@dataclass
+class Changes:
+    """What must be on disk before anybody hears of it, and what was there before."""
 
-    serving: float = 0.0
-    completed: int = 0
-    cancelled: int = 0
-    failed: int = 0
-    runs: int = 0
-    mean_run_s: float | None = None
-
-    def with_end(self, state: State, run_s: float | None) -> Totals:
-        """After one more end; the mean is weighted as in scripts/common.lua."""
-        counted = self._replace(**{state.value: getattr(self, state.value) + 1})
-        if run_s is None:
-            return counted
-        runs, mean_s = self.runs + 1, run_s if self.mean_run_s is None else self.mean_run_s
-        mean_s += max(_RUN_WEIGHT, 1 / runs) * (run_s - mean_s)
-        return counted._replace(runs=runs, mean_run_s=mean_s)
-
-
-class Queue:
-    """What waits, by turn and then by acceptance; of it what is known to be short."""
-
-    def __init__(self) -> None:
-        self.waiting: SortedList[tuple[float, int, str]] = SortedList()
-        self.short: SortedList[tuple[float, int, str]] = SortedList()
-        self.turns: dict[str, float] = {}  # of each client the last
-        self.running = 0
-        self.ends: deque[float] = deque(maxlen=_ENDS_REMEMBERED)
-        self.totals = Totals()
-
-    def ended_per_s(self) -> float:
-        """How many end in a second: that sinks while none come."""
-        if len(self.ends) < 2:
-            return 0.0
-        return (len(self.ends) - 1) / max(1e-3, time.monotonic() - self.ends[0])
-
-    def forget_turns(self) -> None:
-        """Those that make no difference to their clients any more."""
-        if not self.waiting:
-            self.turns.clear()
-        elif len(self.turns) > 2 * len(self.waiting):
-            kept_from = self.totals.serving - 1
-            self.turns = {client: one for client, one in self.turns.items() if one > kept_from}
-
-
-class Work(NamedTuple):
-    """What must be on disk before anybody hears of it."""
-
-    commands: list[Command]
-    inputs: list[tuple[Command, Payload]]
-    totals: dict[str, Totals]
-    news: list[Command]  # running ones that have put something out
-
-
-class Found(NamedTuple):
-    """What an earlier process has left."""
-
-    commands: list[Command]
-    totals: dict[str, Totals]
-    last_number: int
+    rows: dict[str, Command] = field(default_factory=dict)
+    inputs: list[tuple[Command, Payload]] = field(default_factory=list)
+    totals: dict[str, Totals] = field(default_factory=dict)
+    news: list[tuple[Command, Command]] = field(default_factory=list)  # as saved last, and as it is
+    before: dict[str, Command | None] = field(default_factory=dict)
+    totals_before: dict[str, Totals] = field(default_factory=dict)
+    must_save: bool = False
 
 
 class Alive:
-    """Rules put changes here; `confirm` or `undo` follows."""
+    """Rules put changes here at any time; between `begin` and `confirm` or `undo` some are being
+    written."""
 
     def __init__(self, first_lease_s: float) -> None:
         self.leases = WorkerLeases(first_lease_s)
-        self.readers = Wakeups()
-        self.claimers = Wakeups()
+        self.readers, self.claimers = Wakeups(), Wakeups()
         self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.commands: dict[str, Command] = {}
         self.keys: dict[str, str] = {}  # idempotency keys of these
         self.unwritten: dict[str, Payload] = {}  # what short commands were asked
-        self.unsaved: dict[str, Command] = {}  # have news that nobody waits for
+        self.unsaved: dict[str, Command] = {}  # of those with news: as they were saved last
         self.last_number = 0
-        self._ended: OrderedDict[str, Command] = OrderedDict()
+        self._ended: dict[str, int] = {}  # the oldest first: characters
         self._ended_chars = 0
         self._due: dict[str, float] = {}
-        self._begin()
+        self._changes, self._writing = Changes(), Changes()
 
-    def _begin(self) -> None:
-        self._before: dict[str, Command | None] = {}
-        self._totals_before: dict[str, Totals] = {}
-        self._rows: dict[str, Command] = {}
-        self._inputs: list[tuple[Command, Payload]] = []
-        self._must_save = False
-
-    def load(self, found: Found) -> None:
+    def load(self, commands: Iterable[Command], totals: dict[str, Totals], last: int) -> None:
         """Those of an earlier process, whose limits have run by the system's clock meanwhile."""
-        self.last_number = found.last_number
-        for queue, totals in found.totals.items():
-            self.queues[queue].totals = totals
-        for command in found.commands:
+        self.last_number = last
+        for queue, done in totals.items():
+            self.queues[queue].totals = done
+        for command in commands:
             passed_s = time.time() - (command.started_at or command.queued_at)
             command.since = time.monotonic() - max(0.0, passed_s)
-            self._add(command)
+            self._enter(command)
             turns = self.queues[command.queue].turns
             turns[command.client] = max(command.turn, turns.get(command.client, 0.0))
 
@@ -133,89 +71,95 @@ class Alive:
 
     def put(self, command: Command, *, is_row: bool = True) -> None:
         """A new record of a command; without `is_row` only its output, fields or wish are new."""
-        before = self.commands.get(command.id)
-        self._before.setdefault(command.id, before)
-        if before is not None:
-            command.version = before.version + 1
+        before, rows = self.commands.get(command.id), self._changes.rows
+        self._changes.before.setdefault(command.id, before)
+        command.version = before.version + 1 if before else 0
         self._replace(before, command)
         if is_short(command):
             return
-        if is_row or command.id in self._rows:
-            self._rows[command.id] = command
-        if command.state is not State.RUNNING:
-            self.unsaved.pop(command.id, None)
-        elif not is_row:
-            self.unsaved[command.id] = command
+        if is_row or command.id in rows:
+            rows[command.id] = command
+        elif before is not None:
+            self.unsaved.setdefault(command.id, before)
 
     def must_save(self) -> None:
         """Nobody is to hear of the news before they are saved."""
-        self._must_save = True
+        self._changes.must_save = True
 
     def put_input(self, command: Command, payload: Payload) -> None:
         """What it was asked; of a short command that is never written."""
         if is_short(command):
             self.unwritten[command.id] = payload
         else:
-            self._inputs.append((command, payload))
+            self._changes.inputs.append((command, payload))
 
     def put_totals(self, queue: str, totals: Totals) -> None:
         """What the queue has done."""
-        self._totals_before.setdefault(queue, self.queues[queue].totals)
-        self.queues[queue].totals = totals
+        self._changes.totals_before.setdefault(queue, self.queues[queue].totals)
+        self._changes.totals[queue] = self.queues[queue].totals = totals
 
-    def work(self) -> Work | None:
-        """What is to be written now; None for nothing."""
-        news = list(self.unsaved.values()) if self._must_save else []
-        if not (self._rows or news):
-            return None
-        totals = {queue: self.queues[queue].totals for queue in self._totals_before}
-        return Work(list(self._rows.values()), self._inputs, totals, news)
+    def begin(self) -> Changes:
+        """What is to be written now."""
+        self._writing, self._changes = self._changes, Changes()
+        if self._writing.must_save:
+            saved = {one: was for one, was in self.unsaved.items() if one not in self._writing.rows}
+            self._writing.news = [(was, self.commands[one]) for one, was in saved.items()]
+        return self._writing
 
     def confirm(self) -> None:
         """It is written: whoever waits may know."""
-        if self._must_save:
-            self.unsaved.clear()
-        changed = list(self._before)
-        for name in self._totals_before:
+        written, self._writing = self._writing, Changes()
+        for saved in (*written.rows.values(), *(new for _, new in written.news)):
+            if self.unsaved.pop(saved.id, None) and self.commands.get(saved.id, saved) is not saved:
+                self.unsaved[saved.id] = saved
+        for name in written.totals_before:
             self.queues[name].forget_turns()
-        self._begin()
-        for command_id in changed:
+        for command_id in written.before:
             self.readers.wake(command_id)
-            command = self.commands.get(command_id)
+            command = self.get(command_id)
             self._wake_claimer(command)
-            if command is None or not is_short(command):
+            if command is None or command.state.is_terminal or not is_short(command):
                 self.unwritten.pop(command_id, None)
-            ended = self._ended.get(command_id)
-            if ended and ended.output.length > ENDED_CHARS and not is_short(ended):
-                self._drop(command_id)
 
     def undo(self) -> None:
-        """It could not be written: all is as it was."""
-        for command_id, before in self._before.items():
-            after = self.commands.get(command_id) or self._ended.get(command_id)
+        """It could not be written: all is as it was, before what came meanwhile too."""
+        later, first = self._changes, self._writing
+        self._changes, self._writing = Changes(), Changes()
+        for command_id, before in {**later.before, **first.before}.items():
+            after = self.commands.get(command_id)
             self._replace(after, before)
             self._wake_claimer(before)
             if before is None and after is not None:
                 self.queues[after.queue].turns[after.client] = after.turn - 1
                 self.unwritten.pop(command_id, None)
-            if before is not None and before.state is State.RUNNING and not is_short(before):
-                self.unsaved[command_id] = before
-        for name, totals in self._totals_before.items():
+        for name, totals in {**later.totals_before, **first.totals_before}.items():
             self.queues[name].totals = totals
-        self._begin()
+
+    def remember(self, command: Command) -> None:
+        """One that ended long ago is asked for again."""
+        if command.id not in self.commands:
+            self._enter(command)
+
+    def forget(self, command_ids: Iterable[str]) -> None:
+        """Ended ones that are gone."""
+        for command_id in command_ids:
+            self._replace(self.commands.get(command_id), None)
+            self.readers.wake(command_id)
 
     # -- reading --------------------------------------------------------------------------------
 
     def get(self, command_id: str) -> Command | None:
         """The record as it is confirmed, where it is known here."""
-        if command_id in self._before:
-            return self._before[command_id]
-        return self.commands.get(command_id) or self._ended.get(command_id)
+        for changes in (self._writing, self._changes):
+            if command_id in changes.before:
+                return changes.before[command_id]
+        return self.commands.get(command_id)
 
-    def has_work(self, queue: str, is_long_allowed: bool) -> bool:
-        """Whether there is something to claim."""
+    def next(self, queue: str, is_long_allowed: bool) -> str | None:
+        """The command whose turn it is."""
         found = self.queues[queue]
-        return bool(found.waiting if is_long_allowed else found.short)
+        waiting = found.waiting if is_long_allowed else found.short
+        return waiting[0][2] if waiting else None
 
     def position(self, command_id: str) -> int:
         """1 = next; 0 for one that does not wait."""
@@ -232,6 +176,11 @@ class Alive:
         """Those that a worker has claimed."""
         return [self.commands[one] for one in self.leases.held(worker)]
 
+    def kept(self, *states: State) -> list[Command]:
+        """All in these states that are written."""
+        known = list(self.commands.values())
+        return [one for one in known if one.state in states and not is_short(one)]
+
     def overdue(self) -> list[Overdue]:
         """Those over their limits."""
         now = time.monotonic()
@@ -240,45 +189,21 @@ class Alive:
 
     # -- lists ----------------------------------------------------------------------------------
 
-    def kept(self) -> list[Command]:
-        """All that lives, and is written."""
-        return [one for one in list(self.commands.values()) if not is_short(one)]
-
-    def remember(self, command: Command) -> None:
-        """One that has ended: it may be asked for again."""
-        self._drop(command.id)
-        self._ended[command.id] = command
-        self._ended_chars += _size(command)
-        while len(self._ended) > _ENDED_KEPT or (
-            self._ended_chars > _ENDED_CHARS_KEPT and len(self._ended) > 1
-        ):
-            self._drop(next(iter(self._ended)))
-
-    def _drop(self, command_id: str) -> None:
-        dropped = self._ended.pop(command_id, None)
-        self._ended_chars -= _size(dropped) if dropped else 0
-
-    def forget(self, command_ids: Iterable[str]) -> None:
-        """Ended ones that are gone."""
-        for command_id in command_ids:
-            self._drop(command_id)
-            self.readers.wake(command_id)
-
     def _replace(self, before: Command | None, after: Command | None) -> None:
-        if before and after and _list_of(before) == _list_of(after):
+        if before and after and (before.state, before.is_long) == (after.state, after.is_long):
             self.commands[after.id] = after
             return
         if before is not None:
-            self._remove(before)
+            self._leave(before)
         if after is not None:
-            self._add(after)
+            self._enter(after)
 
-    def _remove(self, command: Command) -> None:
+    def _leave(self, command: Command) -> None:
         queue = self.queues[command.queue]
-        self._due.pop(command.id, None)
-        self._drop(command.id)
-        self.commands.pop(command.id, None)
+        del self.commands[command.id]
         self.keys.pop(command.idempotency_key or "", None)
+        self._due.pop(command.id, None)
+        self._ended_chars -= self._ended.pop(command.id, 0)
         if command.state is State.QUEUED:
             queue.waiting.discard(_place(command))
             queue.short.discard(_place(command))
@@ -286,37 +211,38 @@ class Alive:
             queue.running -= 1
             self.leases.release(command.worker or "", command.id)
 
-    def _add(self, command: Command) -> None:
-        if command.state.is_terminal:
-            self.remember(command)
-            return
+    def _enter(self, command: Command) -> None:
+        queue, limit_s = self.queues[command.queue], None
         self.commands[command.id] = command
-        self.last_number = max(self.last_number, command.number)
         if command.idempotency_key:
             self.keys[command.idempotency_key] = command.id
         if command.state is State.QUEUED:
-            self._wait(command)
-        else:
-            self._limit(command, command.max_run_s)
-            self.queues[command.queue].running += 1
+            limit_s = command.max_wait_s
+            queue.waiting.add(_place(command))
+            if command.is_long is False:
+                queue.short.add(_place(command))
+        elif command.state is State.RUNNING:
+            limit_s = command.max_run_s
+            queue.running += 1
             self.leases.take(command.worker or "", command.id)
+        else:
+            self._keep_ended(command)
+        if limit_s:
+            self._due[command.id] = command.since + limit_s
 
-    def _wait(self, command: Command) -> None:
-        self._limit(command, command.max_wait_s)
-        self.queues[command.queue].waiting.add(_place(command))
-        if command.is_long is False:
-            self.queues[command.queue].short.add(_place(command))
+    def _keep_ended(self, command: Command) -> None:
+        said = sum(len(one) for one in command.result.values() if isinstance(one, str))
+        self._ended[command.id] = chars = _RECORD_CHARS + said + command.output.length
+        self._ended_chars += chars
+        while self._ended_chars > _ENDED_CHARS_KEPT and len(self._ended) > 1:
+            self._leave(self.commands[next(iter(self._ended))])
 
     def _wake_claimer(self, command: Command | None) -> None:
-        """One that waits for such a command."""
+        """One that waits for such a command; who waits for short ones alone has a key apart."""
         if command is not None and command.state is State.QUEUED:
             is_taken = self.claimers.wake_one(command.queue)
             if command.is_long is False and not is_taken:
-                self.claimers.wake_one(short_only(command.queue))
-
-    def _limit(self, command: Command, limit_s: float | None) -> None:
-        if limit_s:
-            self._due[command.id] = command.since + limit_s
+                self.claimers.wake_one(f"short {command.queue}")
 
 
 def is_short(command: Command) -> bool:
@@ -324,20 +250,5 @@ def is_short(command: Command) -> bool:
     return command.is_long is False and command.idempotency_key is None
 
 
-def _size(command: Command) -> int:
-    """About how many characters a record has."""
-    said = sum(len(one) for one in command.result.values() if isinstance(one, str))
-    return _RECORD_CHARS + said + command.output.length
-
-
-def short_only(queue: str) -> str:
-    """The key of those who wait for short commands alone."""
-    return f"short {queue}"
-
-
-def _list_of(command: Command) -> tuple[State, bool]:
-    return command.state, command.is_long is False
-
-
-def _place(command: Command) -> tuple[float, int, str]:
+def _place(command: Command) -> Place:
     return command.turn, command.number, command.id

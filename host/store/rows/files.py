@@ -62,15 +62,15 @@ class StoreFiles:
 
     def restore_reserve(self) -> bool:
         """Take the space again; False while there is not enough for both it and others."""
-        with suppress(OSError):
+        try:
             if self._reserve.exists() and self._reserve.stat().st_size == RESERVE_BYTES:
                 return True
-            if shutil.disk_usage(self.folder).free < 2 * RESERVE_BYTES:
-                return False
-            make_private_file(self._reserve)
-            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # zeros may take no space
-            return True
-        self.release_reserve()
+            if shutil.disk_usage(self.folder).free > 2 * RESERVE_BYTES:
+                make_private_file(self._reserve)
+                self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # zeros may take no space
+                return True
+        except OSError:
+            self.release_reserve()
         return False
 
 

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from host.channels import Output, Piece
 from host.commands import Command
@@ -19,13 +18,7 @@ from host.store.rows.records import as_json
 
 ENOUGH_BYTES = 4 * 2**20  # then it is put into the tables
 
-
-class _Noted(NamedTuple):
-    """What the file has of a command."""
-
-    attempt: str | None = None
-    length: int = 0
-    fields: dict[str, Any] | None = None
+News = tuple[Command, Command]  # as it was noted last, and as it is now
 
 
 class Journal:
@@ -34,46 +27,23 @@ class Journal:
     def __init__(self, file: Path, is_synced: bool) -> None:
         self._file = file
         self._is_synced = is_synced
-        self._noted: dict[int, _Noted] = {}
         self.size = 0
 
-    def add(self, commands: Iterable[Command]) -> None:
-        """Note what is new in these. Raises OSError, and then nothing is noted."""
-        data = "".join(f"{self._line(one)}\n" for one in commands).encode()
-        file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.lseek(file, self.size, os.SEEK_SET)
-            at = 0
-            while at < len(data):  # a full disk takes a part, and says why at the next
-                at += os.write(file, data[at:])
+    def add(self, news: Iterable[News]) -> None:
+        """Note what is new. Raises OSError, and then nothing is noted."""
+        data = "".join(f"{_line(*one)}\n" for one in news).encode()
+        with open(os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.seek(self.size)
+            file.write(data)
+            file.flush()
             if self._is_synced:
                 os.fsync(file)
-        finally:
-            os.close(file)
         self.size += len(data)
-        self._note(commands)
-
-    def _note(self, commands: Iterable[Command]) -> None:
-        for one in commands:
-            self._noted[one.number] = _Noted(one.attempt, one.output.length, one.fields)
-
-    def forget(self, commands: Iterable[Command]) -> None:
-        """Of those that have ended nothing more will come."""
-        for one in commands:
-            if one.state.is_terminal:
-                self._noted.pop(one.number, None)
-
-    def _line(self, command: Command) -> str:
-        noted = self._noted.get(command.number, _Noted())
-        if noted.attempt != command.attempt:
-            noted = _Noted()
-        pieces = [list(one) for one in command.output.since(noted.length)]
-        more = {} if noted.fields == command.fields else command.fields
-        line = [command.number, command.attempt, noted.length, pieces, command.stop_wish, more]
-        return as_json(line)
 
     def complete(self, commands: Mapping[int, Command]) -> None:
         """Give running commands what the tables do not have. Raises OSError."""
+        self.size = 0
+        self.size = 0
         with suppress(FileNotFoundError, ValueError), self._file.open("rb") as file:
             for line in file:
                 number, attempt, at, pieces, wish, fields = json.loads(line)
@@ -86,10 +56,16 @@ class Journal:
                     new = Output.of(Piece(*one) for one in pieces)
                     for piece in new.since(command.output.length - at):
                         command.output = command.output.grown(*piece)
-        self._note(commands.values())
 
     def clear(self) -> None:
         """Its lines are in the tables now."""
         with suppress(OSError):
             os.truncate(self._file, 0)
             self.size = 0
+
+
+def _line(noted: Command, now: Command) -> str:
+    at = noted.output.length
+    fields = {} if noted.fields == now.fields else now.fields
+    pieces = [list(one) for one in now.output.since(at)]
+    return as_json([now.number, now.attempt, at, pieces, now.stop_wish, fields])

@@ -1,20 +1,33 @@
-"""A command as a row: columns by the names of its fields, what is no number as text.
+"""A command as a row: one JSON record of all its fields, and columns by which it is found.
 
-Invariant: what `command_of` returns is what `row_of` was given, half surrogate pairs too; anything
-else raises BrokenRecord.
+Invariants: the record is the truth, and has every field of a command but those in _APART; a field
+that it lacks has its default, so that a new one needs nothing here.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
 import orjson
 
+from host.asked import StoredPayload
 from host.commands import Command, State
+from host.json_pieces import json_pieces
+from host.wire import Payload
+
+# its text and what it was asked have tables of their own; the others belong to one process
+_APART = {"output", "payload", "version", "since"}
+_NAMES = [one.name for one in fields(Command) if one.name not in _APART]
+_VALUES = attrgetter(*_NAMES)
+
+WRITE_COMMAND = """INSERT INTO commands
+    (number, id, queue, owner, state, idempotency_key, created_at, finished_at, record)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET
+    state = excluded.state, finished_at = excluded.finished_at, record = excluded.record"""
 
 
 class BrokenRecord(Exception):
@@ -29,67 +42,49 @@ def as_json(value: Any) -> str:
         return json.dumps(value, default=str, separators=(",", ":"))
 
 
-def stored(value: Any) -> Any:
-    """A value as SQLite takes it: text that is no plain ASCII as bytes, half a pair among it."""
-    kind = type(value)  # asked for each value of each row
-    if kind is str:
-        return value if value.isascii() else value.encode("utf-8", "surrogatepass")
-    return as_json(value) if kind is dict or kind is list else value
+def stored(value: str) -> str | bytes:
+    """A text as SQLite takes it: one that is not plain ASCII as bytes, half a pair among it."""
+    return value if value.isascii() else value.encode("utf-8", "surrogatepass")
 
 
-def text_of(value: Any) -> str:
-    """The text that `stored` was given. Raises TypeError, UnicodeDecodeError."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogatepass")
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, got {type(value).__name__}")
-    return value
-
-
-def _json_of(kind: type) -> Callable[[Any], Any]:
-    def read(text: Any) -> Any:
-        found = json.loads(text)
-        if not isinstance(found, kind):
-            raise TypeError(f"expected a JSON {kind.__name__}, got {type(found).__name__}")
-        return found
-
-    return read
-
-
-def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else read(value)
-
-
-_FIXED: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("id", "queue", "module_id", "name", "client"), text_of),
-    "owner": _or_none(text_of),
-    **dict.fromkeys(("max_wait_s", "max_run_s"), _or_none(float)),
-    **{"number": int, "turn": float, "created_at": float},
-    **dict.fromkeys(("idempotency_key", "request_digest"), _or_none(text_of)),
-}
-_CHANGING: dict[str, Callable[[Any], Any]] = {
-    **{"state": State, "stop_wish": text_of, "attempts": int, "is_long": _or_none(bool)},
-    **{"attempt": _or_none(text_of), "worker": _or_none(text_of), "queued_at": float},
-    **{"started_at": _or_none(float), "finished_at": _or_none(float)},
-    **{"fields": _json_of(dict), "result": _json_of(dict), "failed_attempts": _json_of(list)},
-}
-_COLUMNS = _FIXED | _CHANGING
-_VALUES = attrgetter(*_COLUMNS)
-
-WRITE_COMMAND = (
-    f"INSERT INTO commands ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608
-    f"ON CONFLICT (number) DO UPDATE SET {', '.join(f'{one}=excluded.{one}' for one in _CHANGING)}"
-)
-
-
-def row_of(command: Command) -> list[Any]:
-    """The values of WRITE_COMMAND."""
-    return [stored(value) for value in _VALUES(command)]
-
-
-def command_of(row: sqlite3.Row) -> Command:
-    """The command of a row, without its output. Raises BrokenRecord."""
+def text_of(value: str | bytes) -> str:
+    """The text that `stored` was given. Raises BrokenRecord."""
     try:
-        return Command(**{name: read(row[name]) for name, read in _COLUMNS.items()})
-    except (TypeError, ValueError, RecursionError) as error:
+        return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BrokenRecord(str(error)) from error
+
+
+def row_of(one: Command) -> tuple[Any, ...]:
+    """The values of WRITE_COMMAND; what is empty is left out of the record."""
+    named = zip(_NAMES, _VALUES(one), strict=True)  # not vars(): that gives each a dictionary
+    record = as_json({name: value for name, value in named if value or value is False})
+    key = one.idempotency_key and stored(one.idempotency_key)
+    owner = one.owner and stored(one.owner)
+    columns = one.number, stored(one.id), stored(one.queue), owner, one.state, key
+    return (*columns, one.created_at, one.finished_at, record)
+
+
+def command_of(record: str) -> Command:
+    """The command, without its output. Raises BrokenRecord."""
+    try:
+        found = {"is_long": None, **json.loads(record)}
+        found["state"] = State(found["state"])
+        return Command(**{name: found[name] for name in _NAMES if name in found})
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise BrokenRecord(f"{type(error).__name__}: {error}") from error
+
+
+def parts_of(payload: Payload) -> Iterator[bytes]:
+    """What was asked as rows of JSON: first all but the files, then each of these."""
+    for part in ({**payload, "files": []}, *payload["files"]):
+        yield b"".join(list(json_pieces(part)))
+
+
+def payload_of(parts: list[tuple[bytes, bool]]) -> StoredPayload:
+    """What `parts_of` was given, from each part and whether it is JSON. Raises BrokenRecord."""
+    if not parts or not all(is_json and one.startswith(b"{") for one, is_json in parts):
+        raise BrokenRecord("expected JSON objects, got something else")
+    asked, *files = [one for one, _ in parts]
+    listed = [piece for one in files for piece in (b",", one)]
+    return StoredPayload([asked], [b"[", *listed[1:], b"]"])

@@ -1,4 +1,4 @@
-"""Group commit: the rules that came together are written together, by a thread of its own.
+"""Group commit: what rules did together is written together, by a thread of its own.
 
 Invariants: nobody hears of a change before it is on disk, but of what a running command puts out
 after its first words: that is there within LATER_S; the event loop never waits for the disk.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from host.store.protocol import StoreUnavailable
 from host.store.rows.alive import Alive
 from host.store.rows.database import Database
+from host.store.rows.tables import Tables
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -24,125 +25,108 @@ ENOUGH_FOR_A_BATCH = 256
 
 
 class Writer:
-    """Carries out rules on what lives, and has the database keep what they did."""
+    """Has the database keep what rules did: they are carried out in `async with writer`.
+
+    What they did stands when whoever asked has left. The block ends when all is on disk, or raises
+    StoreUnavailable: then it is undone, and what is wrong may have been so because of it.
+    """
 
     def __init__(self, alive: Alive, database: Database) -> None:
-        self._alive = alive
-        self._database = database
+        self._alive, self._database = alive, database
         self._thread = ThreadPoolExecutor(1, "store")
-        self._batch: list[tuple[Callable[[Alive], Any], asyncio.Future[Any]]] = []
-        self._wanted = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self.wanted = asyncio.Event()  # there is something to write
+        self._tasks: list[asyncio.Task[None]] = []
+        self.is_open = False
         self._fault = ""
 
-    async def open(self) -> None:
-        """Raises StoreUnavailable."""
-        self._alive.load(await self.in_thread(self._database.open))
-        self._task = asyncio.create_task(self._write())
+    async def open(self, tidy: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """`tidy` runs until the close. Raises StoreUnavailable."""
+        await self._run(self._database.open)
+        self.is_open = True
+        self._tasks = [asyncio.create_task(one()) for one in (self._write, self._save, tidy)]
 
     async def close(self) -> None:
         """Write what there is, then let go of the database; whatever comes later is refused."""
-        if self._is_closed:
+        if not self.is_open:
             return
-        self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._wanted.set()
-            await self._task
-            try:
-                await self._run(self._database.close)
-            except StoreUnavailable as error:
-                _log.error("%s", error)
+        self.is_open = False
+        self.wanted.set()
+        for one in self._tasks[1:]:
+            one.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._run(self._database.close)
+        except StoreUnavailable as error:
+            _log.error("%s", error)
         self._thread.shutdown(wait=False)
 
-    def do(self, rule: Callable[[Alive], _T]) -> asyncio.Future[_T]:
-        """Carry out a rule; the future has its result, or raises what it raised."""
-        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        if self._is_closed or self._task is None:
-            future.set_exception(StoreUnavailable("the store is closed"))
-        else:
-            self._batch.append((rule, future))
-            self._wanted.set()
-        return future
+    async def __aenter__(self) -> None:
+        self._check_open()
 
-    async def in_thread(self, job: Callable[[], _T]) -> _T:
-        """Where the database lives. Raises StoreUnavailable."""
-        if self._is_closed:
+    async def __aexit__(self, *_: object) -> None:
+        self._check_open()
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
+        self.wanted.set()
+        await written
+
+    async def in_thread(self, job: Callable[[Tables], _T]) -> _T:
+        """Where the tables live. Raises StoreUnavailable."""
+        self._check_open()
+        return await self._run(self._database.run, job)
+
+    def _check_open(self) -> None:
+        if not self.is_open:
             raise StoreUnavailable("the store is closed")
-        return await self._run(job)
 
     def _run(self, job: Callable[..., _T], *values: Any) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, job, *values)
 
     async def _write(self) -> None:
-        while not self._is_closed or self._batch:
-            await self._wanted.wait()
+        while self.is_open or self._waiting:
+            await self.wanted.wait()
             await self._gather()
-            self._wanted.clear()
-            batch, self._batch = self._batch, []
-            results = [self._result(rule) for rule, _ in batch]
+            self.wanted.clear()
+            waiting, self._waiting = self._waiting, []
             refusal = await self._keep()
-            for (_, future), result in zip(batch, results, strict=True):
-                _settle(future, refusal or result)
-            del batch, results  # and the payloads in them
+            if refusal is not None:  # what came meanwhile is undone too
+                waiting, self._waiting = waiting + self._waiting, []
+            for one in waiting:
+                if not one.done():  # whoever asked may have left
+                    one.set_exception(refusal) if refusal else one.set_result(None)
 
     async def _gather(self) -> None:
         """Let a batch grow for as long as each turn of the event loop brings more: a transaction of
         many costs little more than one of few."""
         before = -1
-        while before < len(self._batch) < ENOUGH_FOR_A_BATCH:
-            before = len(self._batch)
+        while before < len(self._waiting) < ENOUGH_FOR_A_BATCH:
+            before = len(self._waiting)
             await asyncio.sleep(0)
 
-    def _result(self, rule: Callable[[Alive], Any]) -> Any:
-        try:
-            return rule(self._alive)
-        except Exception as refusal:  # raised before it changed anything
-            return refusal
-
     async def _keep(self) -> StoreUnavailable | None:
-        """Have it written; why it could not be."""
+        """Have it written; why it could not be. The log says that once, until it is over."""
+        changes = self._alive.begin()
         try:
-            if (work := self._alive.work()) is not None:
-                await self._run(self._database.write, work)
+            if changes.rows or changes.news:
+                await self._run(self._database.run, lambda tables: tables.write(changes))
+                if self._fault:
+                    _log.warning("the store can be written to again")
+                    self._fault = ""
         except Exception as error:
             self._alive.undo()
-            self.note_fault(error)
-            self._save_later()
-            return StoreUnavailable(str(error))
-        if self._fault and work is not None:
-            _log.warning("the store can be written to again")
-            self._fault = ""
+            if not self._fault:
+                text = "%s; nothing is accepted until it can be written to"
+                _log.error(text, error, exc_info=not isinstance(error, StoreUnavailable))
+            self._fault = str(error)
+            return StoreUnavailable(self._fault)
         self._alive.confirm()
-        self._save_later()
         return None
 
-    def note_fault(self, error: Exception) -> None:
-        """It is said once, until it is over."""
-        if not self._fault:
-            is_expected = isinstance(error, StoreUnavailable)
-            text = "%s; nothing is accepted until it can be written to"
-            _log.error(text, error, exc_info=None if is_expected else error)
-        self._fault = str(error)
-
-    def _save_later(self) -> None:
-        if self._alive.unsaved and self._timer is None and not self._is_closed:
-            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._save)
-
-    def _save(self) -> None:
-        self._timer = None
-        self.do(Alive.must_save)
-
-
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
-    """Whoever asked may have left."""
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-        future.exception()  # not everybody waits for it
-    else:
-        future.set_result(result)
+    async def _save(self) -> None:
+        """Now and then, what nobody waits for."""
+        while True:
+            await asyncio.sleep(LATER_S)
+            if self._alive.unsaved:
+                self._alive.must_save()
+                self.wanted.set()

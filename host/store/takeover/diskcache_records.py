@@ -11,16 +11,18 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any
 
 from host.channels import Output, Piece
 from host.commands import Command, State
-from host.store.rows.alive import Totals, Work
+from host.store.rows.alive import Alive, Changes
+from host.store.rows.database import Database
 from host.store.rows.files import StoreFiles
+from host.store.rows.queues import Totals
 
 _log = logging.getLogger(__name__)
 
+FILE = "cache.db"
 _SAME = (
     *("id", "module_id", "queue", "name", "is_long", "client", "fields", "result", "attempt"),
     *("attempts", "worker", "stop_wish", "turn", "idempotency_key", "max_wait_s", "max_run_s"),
@@ -29,14 +31,28 @@ _SAME = (
 _COUNTED = ("completed", "cancelled", "failed", "runs", "mean_run_s")
 
 
-def read_old_store(files: StoreFiles) -> Work | None:
-    """What an old store has, to be written; None where there is none. Raises sqlite3.Error."""
-    old = files.folder / "cache.db"
-    if not old.exists():
-        return None
-    with closing(sqlite3.connect(old)) as connection:
+def take_over(files: StoreFiles) -> None:
+    """Write what an old store has into this version's tables; what cannot be read is set aside.
+
+    Done again after a crash it changes nothing. Raises StoreUnavailable, sqlite3.Error, OSError.
+    """
+    with closing(sqlite3.connect(files.folder / FILE)) as connection:
         kept = dict(connection.execute("SELECT key, value FROM Cache"))
-    work = Work([], [], {}, [])
+    old = _changes(kept, files)
+    database = Database(files.folder, "power", Alive(0.0))
+    try:
+        database.open()
+        database.run(lambda tables: tables.write(old))
+    finally:
+        database.close()
+    for end in ("", "-wal", "-shm"):
+        (files.folder / f"{FILE}{end}").unlink(missing_ok=True)
+    text = "took over %d commands from the older store in %s"
+    _log.info(text, len(old.rows), files.folder / FILE)
+
+
+def _changes(kept: dict[str, Any], files: StoreFiles) -> Changes:
+    changes = Changes()
     for command_id, text in _records(kept):
         try:
             record = json.loads(text)
@@ -45,23 +61,15 @@ def read_old_store(files: StoreFiles) -> Work | None:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             files.set_record_aside(command_id, text, error)
             continue
-        command.number = len(work.commands) + 1
-        work.commands.append(command)
-        work.inputs.append((command, payload))
+        command.number = len(changes.rows) + 1
+        changes.rows[command_id] = command
+        changes.inputs.append((command, payload))
     for key in kept:
         if key.startswith("tally:"):
             tally = json.loads(kept[key])
             counts = {one: tally[one] for one in _COUNTED}
-            work.totals[key.removeprefix("tally:")] = Totals(**counts)
-    return work
-
-
-def remove_old_store(files: StoreFiles, taken: int) -> None:
-    """Everything is in the new one."""
-    old = files.folder / "cache.db"
-    for end in ("", "-wal", "-shm"):
-        Path(f"{old}{end}").unlink(missing_ok=True)
-    _log.info("took over %d commands from the older store in %s", taken, old)
+            changes.totals[key.removeprefix("tally:")] = Totals(**counts)
+    return changes
 
 
 def _records(kept: dict[str, Any]) -> list[tuple[str, str]]:
