@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -64,12 +65,13 @@ async def _read_parts(
 ) -> PayloadParts:
     parts = PayloadParts()
     if request.can_read_body:
-        kind = request.content_type
+        content_type = request.headers.get("Content-Type", "")
+        kind = _kind_of(content_type)
         if kind not in _KINDS:
             expected = f"{_MULTIPART}, {_FORM} or application/json"
             raise bad_field("Content-Type", expected, repr(kind))
         body = await read_body(request, most_bytes, taken)
-        taken_apart = (body, request.headers.get("Content-Type", ""), kind, parts)
+        taken_apart = (body, content_type, kind, parts)
         if len(body) < _LARGE_BYTES:
             _take_apart(*taken_apart)
         else:
@@ -79,6 +81,12 @@ async def _read_parts(
         for key, value in request.query.items():
             parts.add(key, value)
     return parts
+
+
+@lru_cache(maxsize=256)  # the same few come with every request
+def _kind_of(content_type: str) -> str:
+    """What it is, without its parameters; bytes that may be anything where nothing is said."""
+    return content_type.partition(";")[0].strip().lower() or "application/octet-stream"
 
 
 def _take_apart(body: bytes, content_type: str, kind: str, parts: PayloadParts) -> None:

@@ -8,6 +8,7 @@ of events, an upload) is none of these. Where there are too many, the longest id
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,7 +36,8 @@ class Connection(web.RequestHandler):
     """One connection, and what it is doing."""
 
     __slots__ = (
-        *("_all", "_idle", "_is_busy", "_is_known", "_is_slow", "_left", "_since_s", "network"),
+        *("_all", "_idle", "_is_busy", "_is_known", "_is_slow", "_left", "_since_s"),
+        *("begun_s", "network"),
     )
 
     def __init__(self, all_: Connections, server: web.Server, **options: Any) -> None:
@@ -44,7 +46,7 @@ class Connection(web.RequestHandler):
         self.network: str | None = None
         self._idle: dict[Connection, None] = {}
         self._is_busy = self._is_slow = self._is_known = False
-        self._since_s = 0.0
+        self._since_s = self.begun_s = 0.0
         self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,6 +108,7 @@ class Connection(web.RequestHandler):
 
     def begins(self) -> None:
         """It has a request."""
+        self.begun_s = time.perf_counter()
         self._is_busy, self._is_slow = True, False
         self._idle.pop(self, None)
 

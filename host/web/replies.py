@@ -17,8 +17,6 @@ from host.channels import REASONING, TOOL_CALLS, Output, parts_of
 from host.commands import Command, State
 from host.work.follow import Look
 
-STARTED_AT = web.RequestKey("started_at", float)
-
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 _COMMAND_STATUS = {State.CANCELLED: "completed"}  # pages in the field end on "completed" only
@@ -39,8 +37,8 @@ def json_reply(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Answer with `body` and what the host adds to every reply: time, duration, its name."""
-    started_at = request.get(STARTED_AT)
-    elapsed_s = 0.0 if started_at is None else time.perf_counter() - started_at
+    begun_s = getattr(request.protocol, "begun_s", None)  # host.web.connections
+    elapsed_s = 0.0 if begun_s is None else time.perf_counter() - begun_s
     envelope = {
         **body,
         "timestampUTC": _http_time(int(time.time())),
@@ -59,17 +57,14 @@ def _http_time(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
+@lru_cache(maxsize=10_000)  # a command's times are asked for with every poll
 def iso_time(seconds: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
     if seconds is None:
         return None
     second, thousandths = divmod(int(seconds * 1000), 1000)
-    return f"{_iso_second(second)}.{thousandths:03d}+00:00"
-
-
-@lru_cache(maxsize=10_000)  # a command's times are asked for with every poll
-def _iso_second(second: int) -> str:
-    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = datetime.fromtimestamp(second, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{thousandths:03d}+00:00"
 
 
 class Seen(NamedTuple):

@@ -7,14 +7,12 @@ not a chain of middlewares: each of these costs every poll.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from aiohttp import web
 
 from host.web.connections import Connection
 from host.web.errors import refusal_of, told
-from host.web.replies import STARTED_AT
 
 
 def answer_all(runner: web.AppRunner, check: Callable[[web.Request], None]) -> None:
@@ -27,7 +25,6 @@ def answer_all(runner: web.AppRunner, check: Callable[[web.Request], None]) -> N
         connection = request.protocol
         assert isinstance(connection, Connection)  # noqa: S101  Connections makes no others
         connection.begins()
-        request[STARTED_AT] = time.perf_counter()
         try:
             try:
                 check(request)
