@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-PIECE_CHARS = 65_536
+PIECE_CHARS = 2**18  # large enough to go back to the system (host.processes.allocator)
 
 
 def json_pieces(value: Any) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 
-_PIECE_BYTES = 3 * 2**15  # three bytes make four characters
+_PIECE_BYTES = 3 * 2**17  # three bytes make four characters; given back as json_pieces are
 
 
 def base64_text(data: bytes | memoryview) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from host.web.errors import SHOWN_CHARS, RequestRefused, bad_field
 SILENCE_S = 30.0  # in which at least LEAST_BYTES come, from the slowest of lines
 LEAST_BYTES = 4096
 MANY_PIECES = 8  # of 64 to 256 kB each
+_beside = ThreadPoolExecutor(1, "joins")  # one at a time: each is in memory twice meanwhile
 _CODINGS = {"identity": 0, "gzip": 31, "deflate": 15}  # and what zlib calls them
 
 
@@ -68,7 +70,7 @@ async def _joined(pieces: list[bytes]) -> bytes:
     """Large ones beside the event loop: Python lets others run meanwhile."""
     if len(pieces) < MANY_PIECES:
         return b"".join(pieces)
-    return await asyncio.get_running_loop().run_in_executor(None, b"".join, pieces)
+    return await asyncio.get_running_loop().run_in_executor(_beside, b"".join, pieces)
 
 
 def _unpacked(body: bytes, coding: str, upload: _Upload) -> bytes:
