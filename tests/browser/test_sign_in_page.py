@@ -64,6 +64,7 @@ def test_signing_in_and_out(page: Page, other: Page, closed: RealHost, keys: Key
     sign_in(page, "lc_wrong")
     expect(page.get_by_role("alert")).to_contain_text("does not know that key")
     sign_in(page, anna)
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     command_id = ask(page, closed.base_url)
     expect(page.locator("#log")).to_be_hidden()
     assert page.evaluate("document.cookie") == ""
@@ -75,10 +76,18 @@ def test_signing_in_and_out(page: Page, other: Page, closed: RealHost, keys: Key
     assert other.evaluate(READ, command_id) == other.evaluate(STOP, command_id) == 404
     assert page.evaluate(READ, command_id) == 200
 
+    tab = page.context.new_page()
+    tab.goto(closed.base_url)
+    expect(tab.get_by_role("button", name="Sign out")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.evaluate(READ, command_id) == 401
     expect(page.locator("iframe")).to_have_count(0)
+    for one in (page, tab):
+        expect(one.get_by_role("heading", name="Sign in")).to_be_visible()
+    sign_in(tab, bob)
+    for one in (page, tab):  # the other tab sees it too
+        expect(one.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_a_revoked_key_closes_the_open_page(page: Page, closed: RealHost, keys: KeyFile) -> None:

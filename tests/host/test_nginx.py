@@ -13,13 +13,12 @@ import aiohttp
 import pytest
 from nginx import NAME, bare, deployed, free_port, needs_nginx, nginx
 from puppet import Puppet, running_host, write_root
-from test_owners import PATHS, Actor, about, by, paths_of
+from test_owners import ANYBODY, MODULES, OPERATORS, PATHS, Actor, about, by, paths_of
 
 from host.access.keys import KeyFile
 from host.access.principal import Role
 from host.access.secret import module_token, open_secret
 from host.app import Host
-from host.web.doors import ANYBODY, ROLES
 
 pytestmark = needs_nginx
 
@@ -70,7 +69,7 @@ async def test_strangers_get_the_page_and_health(tmp_path: Path, config: Config)
         for (_, path), tried in PATHS.items():
             for probe in tried or [("POST", path, {"prompt": "hi"})]:
                 status, text = await stranger.ask(*about(probe, "0" * 32))
-                if (probe[0], path) in ANYBODY:
+                if path in ANYBODY:
                     continue
                 assert status == 401, (probe, text)
         assert (await stranger.ask("GET", "/health", None)) == (200, '{"status": "ok"}')
@@ -115,6 +114,6 @@ async def test_before_a_module_token_nobody_is_a_module_or_an_operator(
     async with behind(tmp_path, config, ModuleToken="a long secret") as made:
         stranger = made.actor()
         for (_, path), tried in PATHS.items():
-            for probe in tried if path in ROLES else []:
+            for probe in tried if path in OPERATORS | MODULES else []:
                 status, text = await stranger.ask(*about(probe, "0" * 32))
                 assert status == 401 and "Server.ModuleToken" in text, (probe, text)

@@ -23,7 +23,6 @@ from host.access.principal import Role
 from host.access.secret import module_token, open_secret
 from host.access.sessions import Sessions
 from host.app import Host
-from host.web.doors import ANYBODY, ROLES
 
 TOKEN = "a long secret"
 UNKNOWN = "0123456789abcdef0123456789abcdef"
@@ -92,6 +91,15 @@ PATHS: dict[tuple[str, str], list[tuple[str, str, dict[str, str] | None]]] = {
         ("GET", "/v1//commands/{id}", None),
         ("POST", "/v1/puppet/get_command_status/", {"commandId": "{id}"}),
     ],
+}
+
+# Said here once more: what is taken away from the table in host/web/doors.py fails.
+ANYBODY = {"/", "/pages/{name}", "/health", "/v1/session"}
+OPERATORS = {"/v1/log/list", "/v1/server/drain", "/v1/modules/{module_id}/restart"}
+MODULES = {
+    *("/v1/queue/{queue}", "/v1/queue/{reqid}", "/v1/queue/updatemodulestatus/{module_id}"),
+    *("/v1/modules/{module_id}/progress", "/v1/modules/{module_id}/control"),
+    *("/v1/log", "/v1/log/"),
 }
 
 
@@ -234,8 +242,7 @@ def probes(actor: Actor) -> list[tuple[str, str, dict[str, str] | None]]:
     return [
         probe
         for (_, path), tried in PATHS.items()
-        if not (actor.is_module and ROLES.get(path) is Role.MODULE)
-        and path not in ("/v1/server/drain",)
+        if not (actor.is_module and path in MODULES) and path != "/v1/server/drain"
         for probe in tried
     ]
 
@@ -277,8 +284,8 @@ async def test_on_every_path_anothers_command_is_one_that_never_was(actors: list
 async def test_modules_and_operators_paths_are_for_them_alone(actors: list[Actor]) -> None:
     for actor in actors:
         for (_, path), tried in PATHS.items():
-            role = ROLES.get(path)
-            if role is None or actor.is_module:
+            is_theirs = path in MODULES or actor.headers == by(TOKEN)  # which operators show too
+            if path not in OPERATORS | MODULES or (actor.is_module and is_theirs):
                 continue
             for probe in tried:
                 status, text = await actor.ask(*about(probe, UNKNOWN))
@@ -300,7 +307,7 @@ async def test_a_stranger_gets_nothing_but_the_page_where_there_are_keys(
         for (_, path), tried in PATHS.items():
             for probe in tried or [("POST", path, {"prompt": "hi"})]:
                 status, text = await stranger.ask(*about(probe, actors[0].command_id))
-                if (probe[0], path) in ANYBODY:
+                if path in ANYBODY:
                     continue
                 assert status == 401 and "llamachat keys add" in text, (headers, probe, text)
 

@@ -32,11 +32,17 @@ export class SessionPane {
   async begin() {
     const answer = await getJson("/v1/session");
     if (answer.code === 401) return this.#ask();
-    if (answer.isUnreachable) return true; // the page says so, and asks again
+    if (answer.isUnreachable) return this.#form.hidden; // the page says so, and asks again
+    if (!this.#form.hidden) return this.#startAnew(); // signed in, perhaps in another tab
     this.#roles = Array.isArray(answer.roles) ? answer.roles : null;
     this.#signOut.hidden = answer.needsKey !== true;
     if (answer.name) this.#signOut.title = `Signed in as ${answer.name}`;
     return true;
+  }
+
+  #startAnew() {
+    location.reload();
+    return false;
   }
 
   #ask() {
@@ -55,7 +61,7 @@ export class SessionPane {
     this.#submit.disabled = true;
     const answer = await postJson("/v1/session", { key });
     this.#submit.disabled = false;
-    if (answer.success === true) location.reload();
+    if (answer.success === true) this.#startAnew();
     else this.#refuse(answer.code === 401 ? "This host does not know that key. It may have been revoked." : answer.error);
   }
 
@@ -69,6 +75,6 @@ export class SessionPane {
 
   async #leave() {
     const answer = await deleteJson("/v1/session");
-    if (answer.success === true) location.reload();
+    if (answer.success === true) this.#startAnew();
   }
 }
