@@ -20,7 +20,7 @@ from host.access.open_requests import OpenRequests
 from host.access.opening import check_open, is_reached_by_others, warning_of
 from host.access.principals import Principals
 from host.access.processes import TrustedProcesses
-from host.access.secret import module_token, open_secret, own_token
+from host.access.secret import module_token, open_secret, own_token, session_key
 from host.access.sessions import Sessions
 from host.backends import open_backend
 from host.instances.instance import Instance, sign_of
@@ -100,7 +100,8 @@ class Host:
         self.log = LogRing()
         own_store, own_switchboard = open_backend(settings.server)
         self.store: CommandStore = store or own_store
-        self.registry = ModuleRegistry(switchboard or own_switchboard)
+        self._switchboard = switchboard or own_switchboard
+        self.registry = ModuleRegistry(self._switchboard)
         self.dispatcher = Dispatcher(self.store, self.registry, leases or LeaseTerms())
         self.draining = Draining(self.store, self.dispatcher.claims, self._running, self.log)
         self.sweeper = Sweeper(
@@ -152,7 +153,7 @@ class Host:
             listener.close()
             raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
-        await asyncio.to_thread(self._open_access, data_dir(self.server))
+        await self._open_access(data_dir(self.server))
         self._supervise()
         origins = Origins(self.server.allowed_origins)
         self._runner = web.AppRunner(
@@ -179,11 +180,13 @@ class Host:
         )
         listener.listen(BACKLOG)
 
-    def _open_access(self, folder: Path) -> None:
-        self._secret = open_secret(folder)
+    async def _open_access(self, folder: Path) -> None:
+        self._secret = await asyncio.to_thread(open_secret, folder)
         ended = EndedSessions(folder)
-        ended.load()
-        self._sessions = Sessions(self._secret, ended)
+        await asyncio.to_thread(ended.load)
+        # a browser's next request may come to another host
+        key = await self._switchboard.shared("sessions", session_key(self._secret))
+        self._sessions = Sessions(key, ended)
 
     async def _open_store(self) -> None:
         await self.store.open()

@@ -68,6 +68,11 @@ def derived(secret: bytes, purpose: str) -> str:
     return hmac.digest(secret, purpose.encode(), "sha256").hex()
 
 
+def session_key(secret: bytes) -> str:
+    """What browsers' cookies are signed with, by a host that shares its store with no other."""
+    return derived(secret, "sessions")
+
+
 def own_token(secret: bytes) -> str:
     """What the host's own user shows, from the command line."""
     return derived(secret, "own user")

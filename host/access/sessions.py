@@ -17,7 +17,6 @@ from aiohttp import web
 
 from host.access.addresses import is_foreign
 from host.access.ended import EndedSessions
-from host.access.secret import derived
 
 KEEP_S = 30 * 24 * 3600.0
 _ID_BYTES = 16
@@ -34,15 +33,15 @@ class Session:
 
 
 class Sessions:
-    """Makes and reads cookies. Their name is of this data directory: browsers send the cookies of
-    one port to every other of the same machine."""
+    """Makes and reads cookies, signed with the key. Their name is of that key: browsers send the
+    cookies of one port to every other of the same machine."""
 
     def __init__(
-        self, secret: bytes, ended: EndedSessions, clock: Callable[[], float] = time.time
+        self, key: str, ended: EndedSessions, clock: Callable[[], float] = time.time
     ) -> None:
         self._ended = ended
         self._known: dict[str, Session] = {}
-        self._key = derived(secret, "sessions").encode()
+        self._key = key.encode()
         self._clock = clock
         self.cookie = f"llamachat_{hashlib.sha256(self._key).hexdigest()[:8]}"
 

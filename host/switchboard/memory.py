@@ -74,6 +74,9 @@ class MemorySwitchboard:
     async def exchange(self, seen: list[Sighting]) -> list[Sighting]:
         return []
 
+    async def shared(self, name: str, own: str) -> str:
+        return own
+
     async def close(self) -> None:
         self._is_closed = True
         self._waiters.wake_all()

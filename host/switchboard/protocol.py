@@ -62,5 +62,8 @@ class Switchboard(Protocol):
     async def exchange(self, seen: list[Sighting]) -> list[Sighting]:
         """Tell all that this host has seen; returns what the other hosts have told."""
 
+    async def shared(self, name: str, own: str) -> str:
+        """The value of a name that all hosts share: that of the first to ask, its `own`."""
+
     async def close(self) -> None:
         """Release all who wait, and let go of every resource."""

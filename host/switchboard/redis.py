@@ -93,6 +93,10 @@ class RedisSwitchboard:
             heard += [_shifted(Sighting(**one), shift_s) for one in body["seen"]]
         return heard
 
+    async def shared(self, name: str, own: str) -> str:
+        found: bytes = await self._client.call("shared", name, own)
+        return found.decode()
+
     async def close(self) -> None:
         self._is_closed = True
         self._subscriber.ring_all()

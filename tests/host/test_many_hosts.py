@@ -155,3 +155,17 @@ async def test_a_hosts_end_takes_nothing_with_it(
         await puppet.finish(work, 5, "whole")
         assert (await puppet.status(running))["reply"] == "half whole"
         assert (await puppet.take())["reqid"] == waiting
+
+
+async def test_a_browser_is_the_same_on_every_host(hosts: list[Host], puppet: Puppet) -> None:
+    """Also where they have data directories, and secrets, of their own."""
+    jar = aiohttp.CookieJar(unsafe=True)  # both are 127.0.0.1, as behind one name
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        first, second = (Caller(browser, host.url) for host in hosts)
+        await first.call("GET", "/v1/session")
+        path = f"/v1/commands/{await first.tell()}"
+        assert (await second.call("GET", path))[0] == 200
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as other:
+        stranger = Caller(other, hosts[1].url)
+        await stranger.call("GET", "/v1/session")
+        assert (await stranger.call("GET", path))[0] == 404

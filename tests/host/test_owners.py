@@ -20,7 +20,7 @@ from puppet import Caller, Puppet, running_host, write_root
 from host.access.ended import EndedSessions
 from host.access.keys import KeyFile
 from host.access.principal import Role
-from host.access.secret import module_token, open_secret
+from host.access.secret import module_token, open_secret, session_key
 from host.access.sessions import Sessions
 from host.app import Host
 
@@ -137,7 +137,7 @@ class Actor(Caller):
 
 def browser(secret: bytes, folder: Path, key_id: str | None = None) -> dict[str, str]:
     """The headers of a browser that has a session."""
-    sessions = Sessions(secret, EndedSessions(folder))
+    sessions = Sessions(session_key(secret), EndedSessions(folder))
     return {"Cookie": f"{sessions.cookie}={sessions.make(key_id)}"}
 
 

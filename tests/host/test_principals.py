@@ -13,7 +13,7 @@ from host.access.ended import EndedSessions
 from host.access.keys import KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
 from host.access.principals import Principals
-from host.access.secret import module_token, open_secret, own_token
+from host.access.secret import module_token, open_secret, own_token, session_key
 from host.access.sessions import KEEP_S, Sessions
 from host.commands import Command
 
@@ -29,7 +29,7 @@ class World:
         seen = KeyFile(folder)
         seen.look()
         addresses = Addresses(["10.0.0.0/8"])
-        sessions = Sessions(self.secret, EndedSessions(folder))
+        sessions = Sessions(session_key(self.secret), EndedSessions(folder))
         self.all = Principals(addresses, seen, sessions, self.secret, token, needs_keys=needs_keys)
 
     def add(self, name: str, *roles: Role) -> str:
@@ -131,7 +131,7 @@ def test_a_cookie_that_this_host_did_not_make_is_none(world: World, cut: slice) 
 
 def test_a_cookie_ends(tmp_path: Path) -> None:
     now = 1e9
-    sessions = Sessions(open_secret(tmp_path), EndedSessions(tmp_path), lambda: now)
+    sessions = Sessions(session_key(open_secret(tmp_path)), EndedSessions(tmp_path), lambda: now)
     request = request_from("127.0.0.1", Cookie=f"{sessions.cookie}={sessions.make(None)}")
     assert sessions.of(request) is not None
     now += KEEP_S + 1

@@ -47,6 +47,14 @@ class SwitchboardSuite:
         assert await there.collect("one") == []
         assert await here.collect("two") == [{"type": "quit"}]
 
+    async def test_what_is_shared_is_the_firsts(
+        self, here: Switchboard, there: Switchboard
+    ) -> None:
+        assert await here.shared("sessions", "one") == "one"
+        found = await there.shared("sessions", "two" if here is not there else "one")
+        assert found == "one" == await here.shared("sessions", "one")
+        assert await here.shared("another", "three") == "three"
+
     async def test_who_waits_is_woken(self, here: Switchboard, there: Switchboard) -> None:
         waiting = asyncio.create_task(there.wait("one", 30))
         await asyncio.sleep(0)
