@@ -6,10 +6,13 @@ may who shows none. What a stranger gets there is in ANYBODY, and nothing else.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from host.access.addresses import is_foreign
+from host.access.addresses import is_foreign, is_local
 from host.access.open_requests import OpenRequests
 from host.access.principal import PRINCIPAL, Principal, Role
 from host.access.principals import Principals, bearer
@@ -44,6 +47,14 @@ ROLES = dict.fromkeys(_MODULE_PATHS, Role.MODULE) | dict.fromkeys(_OPERATOR_PATH
 """The paths that take another role than to chat."""
 
 
+_OTHER_SDKS = (
+    "; a module that this host launched, and that knows no token, is let in by "
+    '"TrustProcess": true in its LaunchSettings'
+)
+
+_log = logging.getLogger(__name__)
+
+
 def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
     """The check of every request: it notes who asks, and raises RequestRefused for those who may
     not: 401 where nothing good was shown, 403 where it does not reach so far."""
@@ -59,7 +70,16 @@ def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
             return await handler(request)
         if (request.method, path) in ANYBODY or _is_preflight(request):
             return await handler(request)
-        raise _refusal(principals, principal, role, request)
+        refusal = _refusal(principals, principal, role, request)
+        if role is Role.MODULE and bearer(request) is None and is_local(request):
+            refusal.error += _OTHER_SDKS
+            say_once()
+        raise refusal
+
+    @cache
+    def say_once() -> None:
+        """They ask again and again."""
+        _log.warning("a request for modules shows no token, and is refused%s", _OTHER_SDKS)
 
     return let_in
 

@@ -121,13 +121,15 @@ async def test_the_first_key_closes_a_running_host(
 async def test_the_command_line_has_its_own_token(tmp_path: Path) -> None:
     """The host's own user needs no key for `status`, `restart`, `drain`: the data directory has
     one for them."""
-    KeyFile(tmp_path / "data").add("anna", [Role.CHAT])
+    shown = KeyFile(tmp_path / "data").add("anna", [Role.CHAT])[1]
     async with running_host(write_root(tmp_path)) as host:
         with announced(tmp_path / "data", host.url):
             code, out, err = await result(await llamachat("status", "--root", str(tmp_path)))
             assert code == 0 and "Puppet" in out, err
         code, _, err = await result(await llamachat("status", "--url", host.url))
         assert code == 1 and "a key of this host, got none" in err
+        command = await llamachat("status", "--url", host.url, LLAMACHAT_KEY=shown)
+        assert (await result(command))[0] == 0
 
 
 async def test_a_host_of_its_own_for_one_question_lets_its_user_in(tmp_path: Path) -> None:

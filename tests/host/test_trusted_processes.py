@@ -68,8 +68,10 @@ async def test_what_this_host_launched_is_let_in(
         assert (await client.call("GET", path))[0] == 401, "nor this test"
 
 
-async def test_it_is_a_setting(tmp_path: Path) -> None:
+async def test_it_is_a_setting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root, _ = root_of(tmp_path, MODULE)
     async with running_host(root) as host:
         while not any(one.entry == "refused: 401" for one in host.log.list(0, 1000)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    said = [text for text in caplog.messages if "TrustProcess" in text]
+    assert len(said) == 1 and "shows no token" in said[0]
