@@ -196,7 +196,7 @@ async def test_insecure_says_what_it_means(tmp_path: Path) -> None:
         assert (await Caller(session, host.url).call("GET", "/v1/stats"))[0] == 200
         said = [entry.entry for entry in host.log.list(0, 100)]
         assert any("everybody who reaches" in entry and "chat" in entry for entry in said), said
-    code, _, err = await result(
-        await llamachat("serve", "--root", str(tmp_path / "none"), "--host", "0.0.0.0")
-    )
-    assert code == 1, err
+    closed = write_root(tmp_path / "closed")
+    command = await llamachat("serve", "--root", str(closed), "--host", "0.0.0.0", "--port", "0")
+    code, _, err = await result(command)
+    assert code == 1 and "llamachat: Server.Host: 0.0.0.0 lets other machines in" in err, err
