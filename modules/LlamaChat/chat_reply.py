@@ -48,6 +48,7 @@ class ChatReply:
             stream = self._chat.do_chat(
                 request.prompt,
                 request.system_prompt,
+                messages=request.messages,
                 stream=True,
                 on_prompt=self._on_prompt,
                 should_stop=lambda: self._command.is_cancelled,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sdk import RequestData, RequestError
 
@@ -20,37 +20,46 @@ _NUMBERS = (
     "top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty",
     "mirostat_tau", "mirostat_eta",
 )  # fmt: skip
+_TEXTS = ("grammar", "chat_template", "reasoning_effort")
+_OBJECTS = ("logit_bias", "response_format")
+_Kind = TypeVar("_Kind", list[Any], dict[str, Any])
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question. `max_tokens` 0 is as many as the context holds. A `system_prompt` of None was
-    not sent, an empty one was.
+    """One question, or a conversation. `max_tokens` 0 is as many as the context holds. A
+    `system_prompt` of None was not sent, an empty one was.
 
-    `options` are further arguments of a chat completion, by llama-cpp-python's names.
+    `messages` are as they came: the engine reads them. `options` are further arguments of a chat
+    completion, by llama-cpp-python's names.
     """
 
-    prompt: str
+    prompt: str | None
     system_prompt: str | None
     max_tokens: int
     temperature: float
     options: dict[str, Any] = field(default_factory=dict)
+    messages: list[Any] | None = None
 
     @classmethod
     def from_data(cls, data: RequestData) -> ChatRequest:
         """Raises RequestError."""
+        messages = _json_value(data, "messages", list, "a JSON array")
         prompt = data.get_value("prompt")
-        if prompt is None or not prompt.strip():
-            raise RequestError("prompt", "a text that is not blank", prompt)
+        if not (prompt or "").strip():
+            if messages is None:
+                raise RequestError("prompt", "a text that is not blank, or messages", prompt)
+            prompt = None
         system_prompt = data.get_value("system_prompt")
         return cls(
-            prompt=_with_plain_lines(prompt),
+            prompt=None if prompt is None else _with_plain_lines(prompt),
             system_prompt=None if system_prompt is None else _with_plain_lines(system_prompt),
             max_tokens=data.get_int("max_tokens", 0, minimum=0),
             temperature=data.get_float(
                 "temperature", DEFAULT_TEMPERATURE, minimum=0.0, maximum=HIGHEST_TEMPERATURE
             ),
             options=_options(data),
+            messages=messages,
         )
 
 
@@ -58,10 +67,12 @@ def _options(data: RequestData) -> dict[str, Any]:
     found: dict[str, Any] = {name: data.get_int(name) for name in _WHOLE_NUMBERS}
     found |= {name: data.get_float(name) for name in _NUMBERS}
     found["logprobs"] = data.get_bool("logprobs")
-    found["grammar"] = data.get_value("grammar") or None
     found["stop"] = _stop(data)
-    found["logit_bias"] = _json_object(data, "logit_bias")
-    found["response_format"] = _json_object(data, "response_format")
+    found["enable_thinking"] = data.get_bool("enable_thinking")
+    found |= {name: data.get_value(name) or None for name in _TEXTS}
+    found |= {name: _json_value(data, name, dict, "a JSON object") for name in _OBJECTS}
+    found["tools"] = _json_value(data, "tools", list, "a JSON array")
+    found["tool_choice"] = _tool_choice(data)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -78,16 +89,24 @@ def _stop(data: RequestData) -> list[str] | None:
     return texts or None
 
 
-def _json_object(data: RequestData, name: str) -> dict[str, Any] | None:
+def _tool_choice(data: RequestData) -> Any:
+    """A word, or a JSON object that names a tool."""
+    text = data.get_value("tool_choice") or ""
+    if text.lstrip().startswith("{"):
+        return _json_value(data, "tool_choice", dict, "a JSON object")
+    return text or None
+
+
+def _json_value(data: RequestData, name: str, kind: type[_Kind], expected: str) -> _Kind | None:
     text = data.get_value(name)
     if not text:
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):  # the second: nested ten thousand deep
-        raise RequestError(name, "a JSON object", _beginning(text)) from None
-    if not isinstance(value, dict):
-        raise RequestError(name, "a JSON object", _beginning(text))
+        raise RequestError(name, expected, _beginning(text)) from None
+    if not isinstance(value, kind):
+        raise RequestError(name, expected, _beginning(text))
     return value
 
 

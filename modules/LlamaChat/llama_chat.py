@@ -20,6 +20,8 @@ from llama_engine.chat.chat_backend import (
     PromptProgress,
     ShouldStop,
 )
+from llama_engine.chat.messages import read_messages
+from llama_engine.errors import ParameterError
 from llama_engine.gguf.header import GgufHeader
 from llama_engine.load_errors import LoadReason, ModelLoadError
 from llama_engine.options import EngineOptions
@@ -129,9 +131,10 @@ class LlamaChat:
     @overload
     def do_chat(
         self,
-        prompt: str,
+        prompt: str | None = None,
         system_prompt: str | None = None,
         *,
+        messages: Any = None,
         stream: Literal[True],
         on_prompt: PromptProgress | None = None,
         should_stop: ShouldStop | None = None,
@@ -141,40 +144,45 @@ class LlamaChat:
     @overload
     def do_chat(
         self,
-        prompt: str,
+        prompt: str | None = None,
         system_prompt: str | None = None,
         *,
+        messages: Any = None,
         stream: Literal[False] = False,
         **kwargs: Any,
     ) -> Completion: ...
 
     def do_chat(
         self,
-        prompt: str,
+        prompt: str | None = None,
         system_prompt: str | None = None,
         *,
+        messages: Any = None,
         stream: bool = False,
         on_prompt: PromptProgress | None = None,
         should_stop: ShouldStop | None = None,
         **kwargs: Any,
     ) -> Completion | ChatStream:
-        """Ask the model one thing, with its own chat template.
+        """Ask the model one thing, or go on with a conversation, with its own chat template.
 
+        `messages` are in OpenAI's shape; a `prompt` beside them is what the user says after them.
         Returns llama-cpp-python's chat completion, or with `stream=True` an iterator of its chunks
         that also knows `prompt_tokens` and `completion_tokens` and can be closed. Further arguments
-        are those of `Llama.create_chat_completion`; `max_tokens` 0 (the default) is as many as the
-        context holds. `on_prompt` and `should_stop` follow a stream: see chat_backend.
+        are those of `Llama.create_chat_completion`, and `chat_template` (the name of one of the
+        model's), `enable_thinking` and `reasoning_effort`; `max_tokens` 0 (the default) is as many
+        as the context holds. `on_prompt` and `should_stop` follow a stream: see chat_backend.
 
-        Loads the model first where that was not done. Raises ModelLoadError, PromptTooLongError.
+        Loads the model first where that was not done. Raises ModelLoadError, PromptTooLongError,
+        RequestError.
         """
         self.load()
         backend = self._backend
         if backend is None:
             raise RuntimeError("The model was closed")
-        messages = conversation(prompt, system_prompt)
+        whole = conversation(prompt, system_prompt, messages)
         if stream:
-            return backend.stream(messages, kwargs, on_prompt, should_stop)
-        return backend.complete(messages, kwargs)
+            return backend.stream(whole, kwargs, on_prompt, should_stop)
+        return backend.complete(whole, kwargs)
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -184,12 +192,28 @@ class LlamaChat:
             backend.close()
 
 
-def conversation(prompt: str, system_prompt: str | None = None) -> list[ChatMessage]:
-    """The messages of a single question. Without a system prompt there is the usual one; a blank
-    one means none at all, and the model's chat template does what it does then."""
-    system = DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt
-    user = ChatMessage(role="user", content=prompt)
-    return [ChatMessage(role="system", content=system), user] if system.strip() else [user]
+def conversation(
+    prompt: str | None, system_prompt: str | None = None, messages: Any = None
+) -> list[ChatMessage]:
+    """What the model gets: the messages, and what the user says after them.
+
+    For a prompt without a system prompt there is the usual one, unless the messages have their own;
+    a blank one means none at all, and the model's chat template does what it does then. Messages
+    alone are the whole conversation. Raises ParameterError.
+    """
+    said = [] if messages is None else read_messages(messages)
+    if prompt is not None:
+        said.append(ChatMessage(role="user", content=prompt))
+    elif not said:
+        raise ParameterError("prompt", "a text, or messages in its place", prompt)
+    has_system = any(message["role"] == "system" for message in said)
+    if has_system and system_prompt is not None:
+        expected = "none beside messages with a system message of their own"
+        raise ParameterError("system_prompt", expected, system_prompt)
+    if system_prompt is None and prompt is not None and not has_system:
+        system_prompt = DEFAULT_SYSTEM_PROMPT
+    system = (system_prompt or "").strip() and str(system_prompt)
+    return [ChatMessage(role="system", content=system), *said] if system else said
 
 
 def text_of(chunks: Iterable[dict[str, Any]]) -> str:

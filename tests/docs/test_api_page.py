@@ -12,9 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 from blocks import assert_shape, blocks
+from chat_request import ChatRequest
+from llama_engine.chat.messages import read_messages
+from llama_engine.chat.tools import read_tools
 from puppet import Caller, running_host
 
 from host.settings import ServerSettings
+from sdk import RequestData
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "http://127.0.0.1:32168"
@@ -61,7 +65,7 @@ def filled(value: Any, work: dict[str, Any]) -> Any:
 
 async def test_every_block(chat: Caller) -> None:
     # a further one wants its lines here
-    origins, start, status, pieces, stats, progress, receipt = BLOCKS
+    origins, start, messages, status, pieces, stats, progress, receipt = BLOCKS
     server = ServerSettings.model_validate({**origins.value["Server"], "root_path": ROOT})
     assert server.allowed_origins == origins.value["Server"]["AllowedOrigins"]
     await take(chat, 0)  # it is there: the host takes commands for it
@@ -103,3 +107,8 @@ async def test_every_block(chat: Caller) -> None:
     assert_shape(pieces.value, following)
     assert following["pieces"] == shown
     assert following["nextSequence"] == pieces.value["nextSequence"]
+
+    await chat.post("/v1/text/chat", messages.value)
+    asked_for = ChatRequest.from_data(RequestData(json.dumps(await take(chat, 5))))
+    assert read_messages(asked_for.messages)[2]["name"] == "weather"
+    assert list(read_tools(asked_for.options).parameters) == ["weather"]

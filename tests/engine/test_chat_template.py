@@ -29,8 +29,12 @@ TRIMS = KNOWS_SYSTEM.replace("m.content", "m.content | trim")
 LATER = [*MESSAGES, ChatMessage(role="system", content="In French. \n"), MESSAGES[1]]
 
 
+def of(template: str | None) -> dict[str, str]:
+    return {} if template is None else {"default": template}
+
+
 def render(template: str | None, add_bos: bool = False) -> str:
-    return ChatTemplate(template, "<s>", "</s>", add_bos).render(MESSAGES)
+    return ChatTemplate(of(template), "<s>", "</s>", add_bos).render(MESSAGES)
 
 
 def test_a_template_with_a_system_role() -> None:
@@ -46,7 +50,7 @@ def test_a_template_that_leaves_the_system_prompt_out() -> None:
 
 
 def render_later(template: str) -> str:
-    return ChatTemplate(template, "<s>", "</s>", False).render(LATER)
+    return ChatTemplate(of(template), "<s>", "</s>", False).render(LATER)
 
 
 def test_system_messages_stay_where_the_template_keeps_them() -> None:
@@ -70,7 +74,7 @@ def test_all_of_them_go_to_the_user_where_there_is_no_system_role() -> None:
 
 def test_the_user_s_own_words_are_not_taken_for_the_system_s() -> None:
     said = [MESSAGES[0], ChatMessage(role="user", content="Be brief. Why?")]
-    text = ChatTemplate(FORGETS_SYSTEM, "", "", False).render(said)
+    text = ChatTemplate(of(FORGETS_SYSTEM), "", "", False).render(said)
     assert text == "<user>Be brief.\n\nBe brief. Why?<assistant>"
 
 

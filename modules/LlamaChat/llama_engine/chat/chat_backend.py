@@ -16,11 +16,22 @@ Completion = dict[str, Any]
 """A whole chat completion, likewise."""
 
 
-class ChatMessage(TypedDict):
-    """One message of a conversation."""
-
+class _Said(TypedDict):
     role: str
+    """`system`, `user`, `assistant` or `tool`."""
     content: str
+
+
+class ChatMessage(_Said, total=False):
+    """One message of a conversation, in OpenAI's shape, its content put together."""
+
+    name: str
+    reasoning_content: str
+    """What the assistant thought before it spoke."""
+    tool_calls: list[dict[str, Any]]
+    """Each with `id`, `type` and `function`, which has a `name` and `arguments` as JSON text."""
+    tool_call_id: str
+    """Which call a tool's message answers."""
 
 
 @dataclass(frozen=True)

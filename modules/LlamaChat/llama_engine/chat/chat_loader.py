@@ -33,9 +33,9 @@ def load_chat(
 
 
 def chat_over(loaded: LoadedEngine) -> EngineChat:
-    """Conversations on a loaded engine, with the model's own chat template."""
+    """Conversations on a loaded engine, with the model's own chat templates."""
     model = loaded.engine.model
     template = ChatTemplate(
-        model.chat_template, model.bos_text, model.eos_text, add_bos=model.adds_bos
+        model.chat_templates(), model.bos_text, model.eos_text, add_bos=model.adds_bos
     )
     return EngineChat(loaded.engine, template, loaded.facts)

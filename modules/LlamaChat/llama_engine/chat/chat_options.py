@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from llama_engine.chat.chat_template import TemplateOptions
+from llama_engine.chat.tools import read_tools
 from llama_engine.errors import GrammarError, ParameterError
 from llama_engine.schedule.generation import Request
 from llama_engine.text.json_schema import JSON_OBJECT_SCHEMA
@@ -31,6 +33,7 @@ _SAMPLING = {
 """Argument: field of SamplingParams."""
 _OTHERS = (
     "max_tokens", "stop", "logit_bias", "logprobs", "top_logprobs", "grammar", "response_format",
+    "tools", "chat_template", "enable_thinking", "reasoning_effort",
 )  # fmt: skip
 _WITHOUT_EFFECT: dict[str, Callable[[Any], bool]] = {
     "stream": lambda _: True,
@@ -39,11 +42,12 @@ _WITHOUT_EFFECT: dict[str, Callable[[Any], bool]] = {
     "n": lambda value: value == 1,
     "functions": lambda value: not value,
     "function_call": lambda value: value in (None, "none"),
-    "tools": lambda value: not value,
     "tool_choice": lambda value: value in (None, "none", "auto"),
     "logits_processor": lambda value: not value,
 }
 """Arguments that are known, and whether a value of one asks for nothing."""
+
+REASONING_EFFORTS = ("minimal", "low", "medium", "high")
 
 
 def request_of(tokens: Sequence[int], arguments: Mapping[str, Any]) -> Request:
@@ -63,6 +67,22 @@ def request_of(tokens: Sequence[int], arguments: Mapping[str, Any]) -> Request:
         schema=_schema(arguments.get("response_format")),
         top_logprobs=_top_logprobs(arguments),
     )
+
+
+def template_options(arguments: Mapping[str, Any]) -> TemplateOptions:
+    """What the chat template is told. Raises ParameterError."""
+    variables: dict[str, Any] = {}
+    thinking, effort = arguments.get("enable_thinking"), arguments.get("reasoning_effort")
+    if thinking is not None:
+        if not isinstance(thinking, bool):
+            raise ParameterError("enable_thinking", "true or false", thinking)
+        variables |= {"enable_thinking": thinking, "thinking": thinking}  # as DeepSeek calls it
+    if effort is not None:
+        if effort not in REASONING_EFFORTS:
+            expected = f"one of {', '.join(REASONING_EFFORTS)}"
+            raise ParameterError("reasoning_effort", expected, effort)
+        variables["reasoning_effort"] = effort
+    return TemplateOptions(read_tools(arguments), arguments.get("chat_template"), variables)
 
 
 def _given(arguments: Mapping[str, Any], name: str, default: int) -> int:

@@ -1,39 +1,158 @@
-"""The model's own chat template, applied to one request's messages.
+"""The model's own chat templates, applied to one request's messages.
 
-Invariant: whatever a template does with the messages, an error of it belongs to that request.
+Invariant: whatever a template does with the messages, an error of it belongs to that request; what
+it can be brought to keep is kept, and what a tool said always is.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
+from llama_engine.chat.arrangements import arrangements, first_left_out, shows_python
 from llama_engine.chat.chat_backend import ChatMessage
-from llama_engine.chat.system_messages import render_with_system
-from llama_engine.errors import TemplateError
-from llama_engine.llama.chat_format import CHATML, chat_formatter
+from llama_engine.chat.template_process import TemplateProcess
+from llama_engine.chat.tools import Tools
+from llama_engine.errors import ParameterError, TemplateError
 
 logger = logging.getLogger(__name__)
 
+CHATML = (
+    "{% for message in messages %}"
+    "<|im_start|>{{ message['role'] + '\n' + message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""For models without a template of their own."""
+DEFAULT = "default"
+WITH_TOOLS = "tool_use"
+"""How models that have several templates call the one for requests with tools."""
+
+
+@dataclass(frozen=True)
+class TemplateOptions:
+    """What a template is told beside the messages. `template` is the name of one of the model's;
+    None: the usual one. `variables` are what it may ask for, `enable_thinking` for instance."""
+
+    tools: Tools = field(default_factory=Tools)
+    template: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_OPTIONS = TemplateOptions()
+
 
 class ChatTemplate:
-    """Turns messages into the text that the model was trained on."""
+    """Turns messages into the text that the model was trained on.
 
-    def __init__(self, template: str | None, bos_text: str, eos_text: str, add_bos: bool) -> None:
-        if template is None:
+    `templates` are the model's, by name; `now` is what they take for the date.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, str],
+        bos_text: str,
+        eos_text: str,
+        add_bos: bool,
+        process: TemplateProcess | None = None,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        if not templates:
             logger.warning("The model has no chat template: ChatML is used, which it may not know")
-            template = CHATML
-        self._format = chat_formatter(template, bos_text, eos_text)
+        self._templates = {DEFAULT: CHATML} if not templates else dict(templates)
+        self._tokens = {"bos_token": bos_text, "eos_token": eos_text}
         self._leading = bos_text if add_bos else ""
+        self._process = process or TemplateProcess()
+        self._now = now
 
-    def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt's text, special tokens spelled out and the start token included.
+    def text_of(self, options: TemplateOptions = NO_OPTIONS) -> str:
+        """The template that such a request takes. Raises ParameterError."""
+        name = options.template
+        if name is not None:
+            if name not in self._templates:
+                raise ParameterError("chat_template", f"one of {', '.join(self._templates)}", name)
+            return self._templates[name]
+        if options.tools.listed and WITH_TOOLS in self._templates:
+            return self._templates[WITH_TOOLS]
+        return self._templates.get(DEFAULT) or next(iter(self._templates.values()))
 
-        Raises TemplateError where the template refuses the messages.
+    def render(self, messages: Sequence[ChatMessage], options: TemplateOptions = NO_OPTIONS) -> str:
+        """The prompt's text, special tokens spelled out and the start token included. Where the
+        assistant spoke last, the reply goes on from its words.
+
+        Raises TemplateError where the template refuses the messages, ParameterError.
         """
-        try:
-            text = render_with_system(self._format, messages)
-        except Exception as ex:
-            # A template is a program of the model's: it raises what it likes.
-            raise TemplateError(f"The model's chat template refuses the messages: {ex}") from ex
+        template = self.text_of(options)
+        begun = messages[-1]["content"] if _is_begun(messages) else ""
+        text = self._rendered(template, messages[:-1] if begun else messages, options) + begun
         return text if text.startswith(self._leading) else self._leading + text
+
+    def close(self) -> None:
+        """End the process that renders."""
+        self._process.close()
+
+    def _rendered(
+        self, template: str, messages: Sequence[ChatMessage], options: TemplateOptions
+    ) -> str:
+        """In the first way that keeps every word, else in the last one that the template takes.
+
+        Raises the plainest way's error where it takes none.
+        """
+        error: TemplateError | None = None
+        changed: str | None = None
+        for arranged in arrangements(messages):
+            try:
+                text = self._applied(template, arranged, options)
+            except TemplateError as ex:
+                logger.debug("%s", ex)
+                error = error or ex
+                continue
+            if first_left_out(text, messages) is None and not shows_python(text, arranged):
+                return _with_tools(text, options)
+            if all(isinstance(message.get("content"), str) for message in arranged):
+                changed = text
+        if changed is None:
+            raise error or TemplateError("There are no messages")
+        _check_tool_messages(changed, messages)
+        logger.debug("The chat template changes what was said")
+        return _with_tools(changed, options)
+
+    def _applied(
+        self, template: str, messages: Sequence[Mapping[str, Any]], options: TemplateOptions
+    ) -> str:
+        variables = {
+            **options.variables,
+            **self._tokens,
+            "messages": messages,
+            "tools": options.tools.listed or None,
+            "documents": None,
+            "add_generation_prompt": True,
+        }
+        return self._process.render(template, variables, self._now())
+
+
+def _is_begun(messages: Sequence[ChatMessage]) -> bool:
+    """Whether the reply has begun, with words that it is to go on from."""
+    return len(messages) > 1 and messages[-1]["role"] == "assistant"
+
+
+def _check_tool_messages(text: str, messages: Sequence[ChatMessage]) -> None:
+    """Raise TemplateError for a template that does not know the role of tools."""
+    number = first_left_out(text, [one for one in messages if one["role"] == "tool"])
+    if number is not None:
+        raise TemplateError(
+            "messages: the model's chat template leaves out what a message of role tool says. Use "
+            "a model that was trained to call tools"
+        )
+
+
+def _with_tools(text: str, options: TemplateOptions) -> str:
+    """The text. Raises TemplateError where the tools are missing in it."""
+    if all(name in text for name in options.tools.parameters):
+        return text
+    raise TemplateError(
+        "tools: the model's chat template does not show them to the model. Leave them out, or use "
+        "a model that was trained to call tools"
+    )

@@ -21,7 +21,7 @@ from llama_engine.chat.chat_backend import (
     PromptProgress,
     ShouldStop,
 )
-from llama_engine.chat.chat_options import request_of
+from llama_engine.chat.chat_options import request_of, template_options
 from llama_engine.chat.chat_template import ChatTemplate
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
@@ -77,7 +77,7 @@ class EngineChat:
 
         Raises PromptTooLongError, ParameterError, GrammarError, TemplateError (all ValueError).
         """
-        text = self._template.render(messages)
+        text = self._template.render(messages, template_options(options))
         request = request_of(self.engine.tokenize(text), options)
         generation = self.engine.submit(request)
         return EngineStream(generation, self._name, on_prompt, should_stop)
@@ -109,6 +109,7 @@ class EngineChat:
     def close(self) -> None:
         """End all generations and free the model."""
         self.engine.stop()
+        self._template.close()
 
 
 class EngineStream:

@@ -15,6 +15,7 @@ import llama_cpp
 from llama_engine.plan.cache_shape import CacheShape, shape_of
 
 _PIECE_BYTES = 256
+_NAMED_TEMPLATE = b"tokenizer.chat_template."
 
 
 class Model:
@@ -117,8 +118,17 @@ class Model:
     def adds_bos(self) -> bool:
         return bool(llama_cpp.llama_vocab_get_add_bos(self.vocab))
 
-    @property
-    def chat_template(self) -> str | None:
-        """The default chat template in the model's file."""
-        raw = llama_cpp.llama_model_chat_template(self.handle, None)
-        return bytes(raw).decode("utf-8", errors="replace") if raw else None
+    def chat_templates(self) -> dict[str, str]:
+        """The chat templates in the model's file by name; the one without a name is `default`."""
+        found = {"default": self._chat_template(None)}
+        for at in range(llama_cpp.llama_model_meta_count(self.handle)):
+            buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+            llama_cpp.llama_model_meta_key_by_index(self.handle, at, buffer, _PIECE_BYTES)
+            if buffer.value.startswith(_NAMED_TEMPLATE):
+                name = buffer.value.removeprefix(_NAMED_TEMPLATE)
+                found[name.decode("utf-8", errors="replace")] = self._chat_template(name)
+        return {name: text for name, text in found.items() if text}
+
+    def _chat_template(self, name: bytes | None) -> str:
+        raw = llama_cpp.llama_model_chat_template(self.handle, name)
+        return bytes(raw).decode("utf-8", errors="replace") if raw else ""
