@@ -24,6 +24,8 @@ EMPTY_REPLY = (
 )
 
 CUT_REPLY = "The reply was cut: the engine ended before it. What there is of it is kept"
+_CHANNELS = {"content": "reply", "reasoning_content": "reasoning"}
+_STOP_REASONS = {"length": "length", "tool_calls": "tool_calls"}
 
 
 class ChatReply:
@@ -64,7 +66,7 @@ class ChatReply:
             for chunk in stream:
                 self._on_chunk(chunk, stream)
                 if self._command.is_cancelled:
-                    break
+                    stream.close()  # what it held back of the text still comes
         except GenerationError as ex:
             self._failure = str(ex)
         finally:
@@ -86,16 +88,26 @@ class ChatReply:
     def _on_chunk(self, chunk: Chunk, stream: ChatStream) -> None:
         choice = chunk["choices"][0]
         self._finish_reason = choice["finish_reason"] or self._finish_reason
-        text = choice["delta"].get("content")
-        if text:
-            self._has_text = True
-            self._command.append(text)
+        self._on_delta(choice["delta"])
         self._logprobs += (choice.get("logprobs") or {}).get("content") or []
         now_s = time.perf_counter()
         if self._first_token_s is None:
             self._on_end_of_prompt(stream.cached_tokens, now_s)
         if now_s - self._counted_s >= COUNT_EVERY_S:
             self._count(stream.completion_tokens, now_s)
+
+    def _on_delta(self, delta: dict[str, Any]) -> None:
+        """Each piece goes to its channel."""
+        for field, channel in _CHANNELS.items():
+            if delta.get(field):
+                self._has_text = True
+                self._command.append(delta[field], channel)
+        for call in delta.get("tool_calls", ()):
+            self._has_text = True
+            function = call["function"]
+            self._command.append(
+                function["arguments"], "tool_calls", index=call["index"], name=function["name"]
+            )
 
     def _count(self, tokens: int, now_s: float) -> None:
         self._counted_s = now_s
@@ -114,7 +126,8 @@ class ChatReply:
         is_cut = self._finish_reason == "length"
         if not (self._has_text or is_cut or self._is_stopped_at_once(tokens)):
             return {"success": False, "error": EMPTY_REPLY}
-        result = {"success": True, "stop_reason": "length" if is_cut else "completed"}
+        reason = _STOP_REASONS.get(self._finish_reason, "completed")
+        result: dict[str, Any] = {"success": True, "stop_reason": reason}
         return result | ({"logprobs": {"content": self._logprobs}} if self._logprobs else {})
 
 

@@ -13,7 +13,7 @@ from llama_engine.chat.chat_template import ChatTemplate, TemplateOptions
 from llama_engine.chat.messages import read_messages
 from llama_engine.chat.template_process import TemplateProcess
 from llama_engine.chat.tools import Tools, read_tools
-from llama_engine.errors import TemplateError
+from llama_engine.errors import ParameterError, TemplateError
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 TURNS = [
@@ -111,7 +111,9 @@ def test_llama_3_with_its_date(process: TemplateProcess) -> None:
         f'{assistant}{{"name": "weather", "parameters": {{"city": "Köln"}}}}{result}"No"{assistant}'
     )
     with pytest.raises(TemplateError, match="one call at a time"):
-        llama([CALLED[0], {**CALLED[1], "tool_calls": [CALL, CALL]}], TOOLS)
+        llama([CALLED[0], {**CALLED[1], "tool_calls": [CALL, CALL]}, CALLED[2]], TOOLS)
+    with pytest.raises(ParameterError, match="expected what the tools said after"):
+        llama(CALLED[:2], TOOLS)
 
 
 def test_mistral_v0_2_has_no_system_role_and_alternates(process: TemplateProcess) -> None:

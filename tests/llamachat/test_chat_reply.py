@@ -16,6 +16,7 @@ from llama_engine.gguf.weight_sizes import WeightSizes
 
 from bench.make_model import filler_text
 from sdk import RunningCommand
+from sdk.host.output import Channel
 
 
 def request(prompt: str = "Hello", max_tokens: int = 10) -> ChatRequest:
@@ -93,7 +94,7 @@ class Scripted:
 
     facts = ModelFacts(100, "CPU", "")
 
-    def __init__(self, texts: Sequence[str], finish_reason: str | None) -> None:
+    def __init__(self, texts: Sequence[str | dict[str, Any]], finish_reason: str | None) -> None:
         self.texts = texts
         self.finish_reason = finish_reason
 
@@ -105,7 +106,8 @@ class Scripted:
     ) -> ChatStream:
         def chunks() -> Iterator[Chunk]:
             for text in self.texts:
-                yield {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+                delta = {"content": text} if isinstance(text, str) else text
+                yield {"choices": [{"delta": delta, "finish_reason": None}]}
             yield {"choices": [{"delta": {}, "finish_reason": self.finish_reason}]}
 
         return ScriptedStream(chunks())
@@ -133,7 +135,7 @@ class ScriptedStream:
     def close(self) -> None: ...
 
 
-def scripted(texts: Sequence[str], finish_reason: str | None) -> LlamaChat:
+def scripted(texts: Sequence[str | dict[str, Any]], finish_reason: str | None) -> LlamaChat:
     header = GgufHeader(Path("m.gguf"), 1, {}, WeightSizes((), 0, 0, 0))
     backend = Scripted(texts, finish_reason)
     here = Path(__file__)
@@ -145,6 +147,22 @@ def test_a_model_that_ends_by_itself_has_completed() -> None:
     result = ChatReply(scripted(["Yes", "."], "stop"), request(), watched.command).run()
     assert (result["success"], result["stop_reason"]) == (True, "completed")
     assert watched.command.text == "Yes."
+
+
+def test_thoughts_and_calls_have_channels_of_their_own() -> None:
+    call = {"index": 0, "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    texts = [{"reasoning_content": "Rain?"}, "I look.", {"tool_calls": [call]}]
+    watched = Watched()
+    result = ChatReply(scripted(texts, "tool_calls"), request(), watched.command).run()
+    assert (result["success"], result["stop_reason"]) == (True, "tool_calls")
+    assert watched.command.text == "I look."
+    assert watched.command.output.text(Channel("reasoning")) == "Rain?"
+    assert watched.command.output.text(Channel("tool_calls", 0, "weather")) == "{}"
+
+
+def test_a_thought_alone_is_no_empty_reply() -> None:
+    thought = scripted([{"reasoning_content": "Hm."}], "stop")
+    assert ChatReply(thought, request(), Watched().command).run()["success"] is True
 
 
 def test_an_empty_reply_is_a_failure_never_a_success() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from llama_engine.chat.arrangements import arrangements, first_left_out, shows_python
 from llama_engine.chat.chat_backend import ChatMessage
+from llama_engine.chat.reply_formats import ReplyFormat, format_of
 from llama_engine.chat.template_process import TemplateProcess
 from llama_engine.chat.tools import Tools
 from llama_engine.errors import ParameterError, TemplateError
@@ -42,6 +43,21 @@ class TemplateOptions:
 
 
 NO_OPTIONS = TemplateOptions()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model gets. `begun` is the end of it that belongs to the reply already, `form` how
+    the model writes its reply."""
+
+    text: str
+    begun: str
+    form: ReplyFormat
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the template had the model begin with a thought."""
+        return self.form.has_opened(self.text.removesuffix(self.begun))
 
 
 class ChatTemplate:
@@ -79,15 +95,25 @@ class ChatTemplate:
         return self._templates.get(DEFAULT) or next(iter(self._templates.values()))
 
     def render(self, messages: Sequence[ChatMessage], options: TemplateOptions = NO_OPTIONS) -> str:
-        """The prompt's text, special tokens spelled out and the start token included. Where the
-        assistant spoke last, the reply goes on from its words.
+        """The prompt's text: see `prompt`."""
+        return self.prompt(messages, options).text
+
+    def prompt(
+        self, messages: Sequence[ChatMessage], options: TemplateOptions = NO_OPTIONS
+    ) -> Prompt:
+        """The prompt, special tokens spelled out and the start token included. Where the assistant
+        spoke last, the reply goes on from its words.
 
         Raises TemplateError where the template refuses the messages, ParameterError.
         """
         template = self.text_of(options)
-        begun = messages[-1]["content"] if _is_begun(messages) else ""
-        text = self._rendered(template, messages[:-1] if begun else messages, options) + begun
-        return text if text.startswith(self._leading) else self._leading + text
+        form = format_of(template)
+        is_begun = len(messages) > 1 and messages[-1]["role"] == "assistant"
+        text = self._rendered(template, messages[:-1] if is_begun else messages, options)
+        if not text.startswith(self._leading):
+            text = self._leading + text
+        begun = _begun(form, text, messages[-1]) if is_begun else ""
+        return Prompt(text + begun, begun, form)
 
     def close(self) -> None:
         """End the process that renders."""
@@ -133,9 +159,10 @@ class ChatTemplate:
         return self._process.render(template, variables, self._now())
 
 
-def _is_begun(messages: Sequence[ChatMessage]) -> bool:
-    """Whether the reply has begun, with words that it is to go on from."""
-    return len(messages) > 1 and messages[-1]["role"] == "assistant"
+def _begun(form: ReplyFormat, prompt: str, message: ChatMessage) -> str:
+    if message.get("tool_calls"):
+        raise ParameterError("messages", "what the tools said after an assistant's calls", "none")
+    return form.begun(prompt, message)
 
 
 def _check_tool_messages(text: str, messages: Sequence[ChatMessage]) -> None:

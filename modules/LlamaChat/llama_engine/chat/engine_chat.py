@@ -22,11 +22,14 @@ from llama_engine.chat.chat_backend import (
     ShouldStop,
 )
 from llama_engine.chat.chat_options import request_of, template_options
-from llama_engine.chat.chat_template import ChatTemplate
+from llama_engine.chat.chat_template import ChatTemplate, Prompt
+from llama_engine.chat.deltas import WholeMessage, deltas_of
+from llama_engine.chat.reply_formats import PLAIN
+from llama_engine.chat.reply_parser import Piece, ReplyParser
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine
-from llama_engine.schedule.generation import Finished, Generation, TextDelta
+from llama_engine.schedule.generation import Finished, Generation, Request, TextDelta
 from llama_engine.schedule.generation import PromptProgress as Progress
 from llama_engine.text.logprobs import TokenLogprob
 
@@ -77,20 +80,22 @@ class EngineChat:
 
         Raises PromptTooLongError, ParameterError, GrammarError, TemplateError (all ValueError).
         """
-        text = self._template.render(messages, template_options(options))
-        request = request_of(self.engine.tokenize(text), options)
+        template = template_options(options)
+        prompt = self._template.prompt(messages, template)
+        request = request_of(self.engine.tokenize(prompt.text), options)
+        parser = _parser_of(prompt, template.tools.parameters, is_held=_is_held(request))
         generation = self.engine.submit(request)
-        return EngineStream(generation, self._name, on_prompt, should_stop)
+        return EngineStream(generation, self._name, parser, on_prompt, should_stop)
 
     def complete(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Completion:
         """The whole reply. Raises what `stream` raises, and GenerationError."""
         stream = self.stream(messages, options)
-        text: list[str] = []
+        message = WholeMessage()
         logprobs: list[dict[str, Any]] = []
         reason = None
         for chunk in stream:
             choice = chunk["choices"][0]
-            text.append(choice["delta"].get("content") or "")
+            message.add(choice["delta"])
             logprobs += (choice["logprobs"] or {"content": []})["content"]
             reason = choice["finish_reason"]
         return {
@@ -98,7 +103,7 @@ class EngineChat:
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "".join(text)},
+                    "message": message.as_dict(),
                     "logprobs": {"content": logprobs, "refusal": None} if logprobs else None,
                     "finish_reason": reason,
                 }
@@ -119,6 +124,7 @@ class EngineStream:
         self,
         generation: Generation,
         name: str,
+        parser: ReplyParser,
         on_prompt: PromptProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> None:
@@ -131,6 +137,7 @@ class EngineStream:
         """How it ended, with its times; None before."""
         self._generation = generation
         self._name = name
+        self._parser = parser
         self._id = "chatcmpl-" + secrets.token_hex(16)
         self._created = int(time.time())
         self._on_prompt = on_prompt
@@ -168,18 +175,30 @@ class EngineStream:
         while self.finished is None:
             event = self._next_event()
             if event is None:
+                yield from self._chunks_of(self._parser.end())
                 return
             self.completion_tokens = self._generation.completion_tokens
             if isinstance(event, Progress):
                 self._progress(event)
             elif isinstance(event, TextDelta):
-                yield self._chunk({"content": event.text}, event.logprobs)
+                yield from self._chunks_of(self._parser.push(event.text), event.logprobs)
             else:
                 self.finished = event
+        yield from self._chunks_of(self._parser.end())
         if self.finished.error is not None:
             raise GenerationError(self.finished.error)
         if self.finished.reason != "cancelled":  # by `close()` in another thread
-            yield {**self._chunk({}, reason=self.finished.reason), "usage": self.usage}
+            has_called = self.finished.reason == "stop" and self._parser.has_calls
+            reason = "tool_calls" if has_called else self.finished.reason
+            yield {**self._chunk({}, reason=reason), "usage": self.usage}
+
+    def _chunks_of(
+        self, pieces: list[Piece], logprobs: tuple[TokenLogprob, ...] = ()
+    ) -> Iterator[Chunk]:
+        """A chunk for each piece; log probabilities go with the first, or by themselves."""
+        for delta in deltas_of(pieces) or ([{"content": ""}] if logprobs else []):
+            yield self._chunk(delta, logprobs)
+            logprobs = ()
 
     def _next_event(self) -> Progress | TextDelta | Finished | None:
         """The next event; None when nobody wants it any more, which is asked while waiting too."""
@@ -200,7 +219,7 @@ class EngineStream:
 
     def _chunk(
         self,
-        delta: dict[str, str],
+        delta: dict[str, Any],
         logprobs: tuple[TokenLogprob, ...] = (),
         reason: str | None = None,
     ) -> Chunk:
@@ -212,6 +231,19 @@ class EngineStream:
             "finish_reason": reason,
         }
         return {**self.head("chat.completion.chunk"), "choices": [choice]}
+
+
+def _parser_of(prompt: Prompt, tools: Mapping[str, Any], *, is_held: bool) -> ReplyParser:
+    """A parser where the reply begins. One that is held to a grammar or a schema is all text."""
+    if is_held:
+        return ReplyParser(PLAIN, {})
+    parser = ReplyParser(prompt.form, tools, is_thinking=prompt.is_thinking)
+    parser.skip(prompt.begun)
+    return parser
+
+
+def _is_held(request: Request) -> bool:
+    return request.grammar is not None or request.schema is not None
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:
