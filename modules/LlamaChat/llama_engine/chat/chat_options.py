@@ -33,7 +33,7 @@ _SAMPLING = {
 """Argument: field of SamplingParams."""
 _OTHERS = (
     "max_tokens", "stop", "logit_bias", "logprobs", "top_logprobs", "grammar", "response_format",
-    "tools", "chat_template", "enable_thinking", "reasoning_effort",
+    "tools", "tool_choice", "chat_template", "enable_thinking", "reasoning_effort",
 )  # fmt: skip
 _WITHOUT_EFFECT: dict[str, Callable[[Any], bool]] = {
     "stream": lambda _: True,
@@ -42,7 +42,6 @@ _WITHOUT_EFFECT: dict[str, Callable[[Any], bool]] = {
     "n": lambda value: value == 1,
     "functions": lambda value: not value,
     "function_call": lambda value: value in (None, "none"),
-    "tool_choice": lambda value: value in (None, "none", "auto"),
     "logits_processor": lambda value: not value,
 }
 """Arguments that are known, and whether a value of one asks for nothing."""
@@ -50,21 +49,29 @@ _WITHOUT_EFFECT: dict[str, Callable[[Any], bool]] = {
 REASONING_EFFORTS = ("minimal", "low", "medium", "high")
 
 
-def request_of(tokens: Sequence[int], arguments: Mapping[str, Any]) -> Request:
-    """Raises ParameterError or GrammarError."""
+def request_of(
+    tokens: Sequence[int],
+    arguments: Mapping[str, Any],
+    grammar_of: Callable[[Any], str] = schema_grammar,
+) -> Request:
+    """`grammar_of` makes of a JSON schema what the reply is held to.
+
+    Raises ParameterError or GrammarError.
+    """
     for name, value in arguments.items():
         if name in _WITHOUT_EFFECT:
             if not _WITHOUT_EFFECT[name](value):
                 raise ParameterError(name, "nothing, since it is not supported", value)
         elif name not in _SAMPLING and name not in _OTHERS:
             raise ParameterError(name, "a known argument", value)
+    schema = _schema(arguments.get("response_format"))
     return Request(
         tokens=tokens,
         sampling=_sampling(arguments),
         max_tokens=max(0, _given(arguments, "max_tokens", 0)),
         stop=_stop(arguments.get("stop")),
         grammar=_grammar(arguments),
-        schema=_schema(arguments.get("response_format")),
+        schema=None if schema is None else grammar_of(schema),
         top_logprobs=_top_logprobs(arguments),
     )
 
@@ -143,7 +150,7 @@ def _grammar(arguments: Mapping[str, Any]) -> str | None:
     return grammar
 
 
-def _schema(wanted: Any) -> str | None:
+def _schema(wanted: Any) -> Any:
     """OpenAI's two ways to ask for JSON, and llama-cpp-python's (`json_object` with `schema`)."""
     if wanted is None:
         return None
@@ -151,11 +158,11 @@ def _schema(wanted: Any) -> str | None:
     if kind == "text":
         return None
     if kind == "json_object":
-        return schema_grammar(wanted.get("schema") or JSON_OBJECT_SCHEMA)
+        return wanted.get("schema") or JSON_OBJECT_SCHEMA
     if kind == "json_schema":
         named = wanted.get("json_schema")
         schema = named.get("schema") if isinstance(named, Mapping) else wanted.get("schema")
         if schema is None:
             raise ParameterError("response_format", "json_schema to have a schema", wanted)
-        return schema_grammar(schema)
+        return schema
     raise ParameterError("response_format", "type text, json_object or json_schema", wanted)

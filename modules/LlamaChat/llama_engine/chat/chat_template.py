@@ -47,11 +47,12 @@ NO_OPTIONS = TemplateOptions()
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model gets. `begun` is the end of it that belongs to the reply already, `form` how
-    the model writes its reply."""
+    """What the model gets. `begun` is the end of it that belongs to the reply already, `template`
+    what rendered it, `form` how the model writes its reply."""
 
     text: str
     begun: str
+    template: str
     form: ReplyFormat
 
     @property
@@ -113,7 +114,7 @@ class ChatTemplate:
         if not text.startswith(self._leading):
             text = self._leading + text
         begun = _begun(form, text, messages[-1]) if is_begun else ""
-        return Prompt(text + begun, begun, form)
+        return Prompt(text + begun, begun, template, form)
 
     def close(self) -> None:
         """End the process that renders."""

@@ -21,15 +21,14 @@ from llama_engine.chat.chat_backend import (
     PromptProgress,
     ShouldStop,
 )
-from llama_engine.chat.chat_options import request_of, template_options
-from llama_engine.chat.chat_template import ChatTemplate, Prompt
+from llama_engine.chat.chat_template import ChatTemplate
 from llama_engine.chat.deltas import WholeMessage, deltas_of
-from llama_engine.chat.reply_formats import PLAIN
 from llama_engine.chat.reply_parser import Piece, ReplyParser
+from llama_engine.chat.reply_plan import plan_reply
 from llama_engine.errors import GenerationError
 from llama_engine.loading.facts import EngineFacts
 from llama_engine.schedule.engine import Engine
-from llama_engine.schedule.generation import Finished, Generation, Request, TextDelta
+from llama_engine.schedule.generation import Finished, Generation, TextDelta
 from llama_engine.schedule.generation import PromptProgress as Progress
 from llama_engine.text.logprobs import TokenLogprob
 
@@ -80,10 +79,7 @@ class EngineChat:
 
         Raises PromptTooLongError, ParameterError, GrammarError, TemplateError (all ValueError).
         """
-        template = template_options(options)
-        prompt = self._template.prompt(messages, template)
-        request = request_of(self.engine.tokenize(prompt.text), options)
-        parser = _parser_of(prompt, template.tools.parameters, is_held=_is_held(request))
+        request, parser = plan_reply(self._template, self.engine.tokenize, messages, options)
         generation = self.engine.submit(request)
         return EngineStream(generation, self._name, parser, on_prompt, should_stop)
 
@@ -231,19 +227,6 @@ class EngineStream:
             "finish_reason": reason,
         }
         return {**self.head("chat.completion.chunk"), "choices": [choice]}
-
-
-def _parser_of(prompt: Prompt, tools: Mapping[str, Any], *, is_held: bool) -> ReplyParser:
-    """A parser where the reply begins. One that is held to a grammar or a schema is all text."""
-    if is_held:
-        return ReplyParser(PLAIN, {})
-    parser = ReplyParser(prompt.form, tools, is_thinking=prompt.is_thinking)
-    parser.skip(prompt.begun)
-    return parser
-
-
-def _is_held(request: Request) -> bool:
-    return request.grammar is not None or request.schema is not None
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:

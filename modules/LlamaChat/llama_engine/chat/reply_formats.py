@@ -16,6 +16,8 @@ from llama_engine.chat.chat_backend import ChatMessage
 HERMES, LLAMA, MISTRAL, DEEPSEEK, GEMMA, GPT_OSS = (
     "hermes", "llama", "mistral", "deepseek", "gemma", "gpt-oss",
 )  # fmt: skip
+CLOSES_GEMMA = {"<start_function_call>": "<end_function_call>", "<|tool_call>": "<tool_call|>"}
+"""What opens a call of Gemma's, and what closes it."""
 _CALLS = (
     ("<|channel|>", GPT_OSS, ""),
     ("<｜tool▁calls▁begin｜>", DEEPSEEK, "<｜tool▁calls▁begin｜>"),
@@ -37,11 +39,13 @@ _THINKING = (
 @dataclass(frozen=True)
 class ReplyFormat:
     """`family` is empty where the template knows no calls; `opens_call` comes before one.
-    `thinking` is what opens and what closes a thought; gpt-oss has channels for it."""
+    `thinking` is what opens and what closes a thought; gpt-oss has channels for it.
+    `knows_thoughts` says whether the template has anything to do with them."""
 
     family: str = ""
     opens_call: str = ""
     thinking: tuple[str, str] | None = _THINKING[-1]
+    knows_thoughts: bool = False
 
     def has_opened(self, prompt: str) -> bool:
         """Whether the model goes on with a thought that the prompt begins."""
@@ -68,11 +72,12 @@ PLAIN = ReplyFormat(thinking=None)
 
 def format_of(template: str) -> ReplyFormat:
     """The format that a chat template belongs to."""
-    thinking = next((each for each in _THINKING if each[1] in template), _THINKING[-1])
+    known = next((each for each in _THINKING if each[1] in template), None)
+    thinking, knows = known or _THINKING[-1], known is not None
     for has, family, opens in _CALLS:
         if has in template:
-            return ReplyFormat(family, opens, thinking)
-    return ReplyFormat(thinking=thinking)
+            return ReplyFormat(family, opens, thinking, knows or family == GPT_OSS)
+    return ReplyFormat(thinking=thinking, knows_thoughts=knows)
 
 
 def _in_channels(thought: str, said: str) -> str:

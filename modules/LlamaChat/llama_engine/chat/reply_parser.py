@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from llama_engine.chat.call_readers import Calls
 from llama_engine.chat.reply_formats import (
+    CLOSES_GEMMA,
     DEEPSEEK,
     GEMMA,
     GPT_OSS,
@@ -32,7 +33,6 @@ _HEADER_BEGINS = ("<|start|>", "<|channel|>", " to=")
 _LONGEST_HEADER = 300
 _BODY_ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _FUNCTIONS = "functions."
-_CLOSES_GEMMA = {"<start_function_call>": "<end_function_call>", "<|tool_call>": "<tool_call|>"}
 
 _Put = Callable[[str], None]
 
@@ -158,7 +158,7 @@ class ReplyParser:
             LLAMA: calls.llama,
             MISTRAL: calls.mistral,
             DEEPSEEK: calls.deepseek,
-            GEMMA: partial(calls.gemma, _CLOSES_GEMMA.get(self._form.opens_call, "")),
+            GEMMA: partial(calls.gemma, CLOSES_GEMMA.get(self._form.opens_call, "")),
         }
         return (yield from readers[self._form.family]())
 

@@ -11,6 +11,7 @@ import functools
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from llama_engine.text import schema_trial
 from llama_engine.text.json_schema import prepare_schema
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher
     from llguidance._lib import JsonCompileOptions
 
 _TIMEOUT_S = 30.0
@@ -41,16 +43,31 @@ def schema_grammar(schema: Any) -> str:
 
     Raises GrammarError, naming what cannot be kept.
     """
+    matcher = _matcher()
+    text = prepare_schema(schema)
+    return _safe(lambda: matcher.grammar_from_json_schema(text, overrides=SPACING))
+
+
+def lark_grammar(text: str) -> str:
+    """The same of a grammar of llguidance's own, with prepared schemas in it."""
+    matcher = _matcher()
+    return _safe(lambda: matcher.grammar_from_lark(text))
+
+
+def _matcher() -> type[LLMatcher]:
     try:
         from llguidance import LLMatcher
     except (ImportError, OSError) as ex:
         raise GrammarError(
-            "response_format: this installation lacks the package llguidance, or it cannot be used "
-            f"({ex}). Run the install script again, or ask with a grammar instead"
+            "tool_choice and response_format: this installation lacks the package llguidance, or "
+            f"it cannot be used ({ex}). Run the install script again, or ask with a grammar instead"
         ) from ex
-    text = prepare_schema(schema)
+    return LLMatcher
+
+
+def _safe(make: Callable[[], str]) -> str:
     try:
-        grammar = LLMatcher.grammar_from_json_schema(text, overrides=SPACING)
+        grammar = make()
     except ValueError as ex:
         raise GrammarError(f"JSON schema: {ex}") from ex
     with _trying:
