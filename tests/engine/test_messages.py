@@ -51,6 +51,7 @@ def test_a_tool_s_message_gets_its_tool_s_name() -> None:
     [
         ([], r"messages: expected a list of at least one message, got \[\]"),
         ("Hi", "messages: expected a list"),
+        ([USER] * 5000, "messages: expected at most 4096 messages, got 5000"),
         ([USER, 1], r"messages\[1\]: expected an object with role and content, got 1"),
         ([{"role": "bot", "content": ""}], r"messages\[0\].role: expected one of system, .*'bot'"),
         ([{"role": ["user"], "content": ""}], r"messages\[0\].role: expected one of"),
@@ -102,6 +103,13 @@ def test_messages_that_cannot_be_used(value: Any, message: str) -> None:
 def test_tools_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         read_tools(arguments)
+
+
+def test_what_templates_write_down_is_there() -> None:
+    (tool,) = read_tools({"tools": [{"type": "function", "function": {"name": "clock"}}]}).listed
+    assert tool["function"] == {
+        "name": "clock", "description": "", "parameters": {"type": "object", "properties": {}}
+    }  # fmt: skip
 
 
 def test_choices() -> None:

@@ -11,7 +11,7 @@ import pytest
 import template_families as families
 from llama_engine.chat.chat_template import ChatTemplate, TemplateOptions
 from llama_engine.chat.messages import read_messages
-from llama_engine.chat.template_process import TemplateProcess
+from llama_engine.chat.template_process import TemplateProcess, TemplateStoppedError
 from llama_engine.chat.tools import Tools, read_tools
 from llama_engine.errors import ParameterError, TemplateError
 
@@ -231,6 +231,21 @@ def test_what_is_no_text_is_never_written_as_python_does(process: TemplateProces
     joined = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
     joined += "{{ 'call ' ~ c.function.arguments }}{% endfor %}{% endfor %}"
     assert Family(process, joined)(CALLED) == 'Rain?call {"city": "Köln"}No'
+
+
+def test_a_template_that_reached_a_limit_is_not_tried_again(process: TemplateProcess) -> None:
+    endless = Family(process, "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}{{ messages }}")
+    with pytest.raises(TemplateStoppedError, match="stopped: it calls itself too often"):
+        endless([SYSTEM, *TURNS])
+
+
+def test_thoughts_have_both_of_their_names(process: TemplateProcess) -> None:
+    both = (
+        "{{ messages[0].content }}{{ messages[1].reasoning_content }}{{ messages[1].thinking }}"
+        "{{ messages[2].content }}"
+    )
+    thought = {"role": "assistant", "content": "", "reasoning_content": "Hm."}
+    assert Family(process, both)([TURNS[0], thought, TURNS[2]]) == "HiHm.Hm.Why?"
 
 
 def test_a_reply_that_has_begun_goes_on(process: TemplateProcess) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import llama_chat_adapter
 import pytest
@@ -60,6 +62,49 @@ def test_a_prompt_becomes_a_long_process(adapter: LlamaChat_adapter) -> None:
     assert isinstance(result, dict)
     assert result["stop_reason"] == "length"
     assert command.text.strip()
+
+
+def run(adapter: LlamaChat_adapter, **values: object) -> tuple[dict[str, Any], RunningCommand]:
+    long = adapter.process(data(max_tokens="5", **values))
+    assert isinstance(long, LongProcess)
+    command = RunningCommand("c1", lambda: None)
+    result = long.fn(data(), command)
+    assert isinstance(result, dict)
+    return result, command
+
+
+def test_messages_are_a_conversation(adapter: LlamaChat_adapter) -> None:
+    said = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes"}]
+    alone, command = run(adapter, messages=json.dumps(said[:1]))
+    assert (alone["stop_reason"], bool(command.text.strip())) == ("length", True)
+    prompts = [command.output.fields()[0]["promptTokens"]]
+    for prompt in ("Why?", "Why? Why?"):
+        _, longer = run(adapter, messages=json.dumps(said), prompt=prompt)
+        prompts.append(longer.output.fields()[0]["promptTokens"])
+    assert prompts == sorted(set(prompts))
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"messages": '[{"role": "bot"}]'}, "messages[0].role: expected one of"),
+        (
+            {"messages": '[{"role": "system", "content": "A"}]', "system_prompt": "B"},
+            "system_prompt: expected none beside messages with a system message",
+        ),
+        (
+            {"prompt": "Hi", "tools": '[{"type": "function", "function": {"name": "weather"}}]'},
+            "tools: the model's chat template does not show them",
+        ),
+        ({"prompt": "Hi", "chat_template": "rag"}, "chat_template: expected one of default"),
+    ],
+)
+def test_what_the_model_cannot_be_told_fails_with_its_reason(
+    adapter: LlamaChat_adapter, values: dict[str, object], error: str
+) -> None:
+    result, _ = run(adapter, **values)
+    assert (result["success"], result["code"]) == (False, 400)
+    assert error in str(result["error"])
 
 
 def test_an_empty_system_prompt_is_not_one_that_was_not_sent() -> None:

@@ -26,10 +26,17 @@ def arrangements(messages: Sequence[ChatMessage]) -> Iterator[list[dict[str, Any
         _ways([_as_it_is, _gathered, _folded], any(one["role"] == "system" for one in messages)),
     ]
     for chosen in itertools.product(*ways):
-        arranged: list[dict[str, Any]] = [dict(message) for message in messages]
+        arranged = [_with_thinking(message) for message in messages]
         for way in reversed(chosen):
             arranged = way(arranged)
         yield arranged
+
+
+def _with_thinking(message: ChatMessage) -> dict[str, Any]:
+    """A thought by its other name too. gpt-oss' template takes none beside words and calls."""
+    thought = message.get("reasoning_content")
+    is_odd = bool(message.get("content") and message.get("tool_calls"))
+    return {**message, "thinking": thought} if thought and not is_odd else dict(message)
 
 
 def first_left_out(text: str, messages: Sequence[ChatMessage]) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 from llama_engine.chat.arrangements import arrangements, first_left_out, shows_python
 from llama_engine.chat.chat_backend import ChatMessage
 from llama_engine.chat.reply_formats import ReplyFormat, format_of
-from llama_engine.chat.template_process import TemplateProcess
+from llama_engine.chat.template_process import TemplateProcess, TemplateStoppedError
 from llama_engine.chat.tools import Tools
 from llama_engine.errors import ParameterError, TemplateError
 
@@ -132,6 +132,8 @@ class ChatTemplate:
         for arranged in arrangements(messages):
             try:
                 text = self._applied(template, arranged, options)
+            except TemplateStoppedError:
+                raise
             except TemplateError as ex:
                 logger.debug("%s", ex)
                 error = error or ex

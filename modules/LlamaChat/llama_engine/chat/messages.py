@@ -28,10 +28,15 @@ _FIELDS = {
 }
 
 
+MOST_MESSAGES = 4_096
+
+
 def read_messages(value: Any) -> list[ChatMessage]:
     """Raises ParameterError."""
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
         raise ParameterError("messages", "a list of at least one message", value)
+    if len(value) > MOST_MESSAGES:
+        raise ParameterError("messages", f"at most {MOST_MESSAGES} messages", len(value))
     messages = [_message(each, f"messages[{at}]") for at, each in enumerate(value)]
     _name_tools(messages)
     return messages

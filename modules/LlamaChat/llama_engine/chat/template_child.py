@@ -27,6 +27,10 @@ CPU_S = 2
 MEMORY_BYTES = 1024**3
 
 
+class _TooMuch(Exception):
+    """A limit was reached, whatever the messages are."""
+
+
 class _Generation(Extension):
     """`{% generation %}` marks what a training learns, and is nothing more here."""
 
@@ -80,7 +84,7 @@ def rendered(template: str, variables: dict[str, Any], now: str, most_chars: int
     for part in _compiled(template).generate(**variables, strftime_now=date.strftime):
         count += len(part)
         if count > most_chars:
-            raise TemplateError(f"it writes more than {most_chars} characters")
+            raise _TooMuch(f"it writes more than {most_chars} characters")
         parts.append(part)
     return "".join(parts)
 
@@ -89,9 +93,11 @@ def _answer(line: bytes) -> dict[str, str]:
     try:
         return {"text": rendered(**json.loads(line))}
     except MemoryError:
-        return {"error": f"it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
+        return {"stopped": f"it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
     except RecursionError:
-        return {"error": "it calls itself too often"}
+        return {"stopped": "it calls itself too often"}
+    except _TooMuch as ex:
+        return {"stopped": str(ex)}
     except Exception as ex:  # a template is a program: it raises what it likes
         return {"error": str(ex) or type(ex).__name__}
 

@@ -27,6 +27,16 @@ _MOST_TIMES = 8
 _CHILD = Path(__file__).with_name("template_child.py")
 
 
+class TemplateStoppedError(TemplateError):
+    """The template reached a limit: other messages would not help it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The model's chat template was stopped: {why}. Use another model, or another build of "
+            "this one"
+        )
+
+
 class TemplateProcess:
     """Renders for any number of threads, one at a time. Starts its child when it is wanted."""
 
@@ -37,7 +47,7 @@ class TemplateProcess:
         self._end: weakref.finalize[..., TemplateProcess] | None = None
 
     def render(self, template: str, variables: Mapping[str, Any], now: datetime) -> str:
-        """The template's text. Raises TemplateError."""
+        """The template's text. Raises TemplateError, and of these TemplateStoppedError."""
         given = json.dumps(variables)
         request = {
             "template": template,
@@ -50,6 +60,8 @@ class TemplateProcess:
         if "error" in answer:
             why = answer["error"]
             raise TemplateError(f"The model's chat template refuses the messages: {why}")
+        if "stopped" in answer:
+            raise TemplateStoppedError(answer["stopped"])
         return answer["text"]
 
     def close(self) -> None:
@@ -70,10 +82,7 @@ class TemplateProcess:
         if answer:
             return dict(json.loads(answer))
         self._end_child()
-        raise TemplateError(
-            "The model's chat template was stopped: it took more than the time or the memory that "
-            "one may take. Use another model, or another build of this one"
-        )
+        raise TemplateStoppedError("it took more than the time that one may take")
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(  # noqa: S603

@@ -20,7 +20,7 @@ MOST_TOOLS = 128
 
 @dataclass(frozen=True)
 class Tools:
-    """`listed` is as the client gave them. `demanded` are the names of which one must be called;
+    """`listed` is in OpenAI's shape. `demanded` are the names of which one must be called;
     none where the model may do without."""
 
     listed: tuple[dict[str, Any], ...] = ()
@@ -30,7 +30,7 @@ class Tools:
     def parameters(self) -> dict[str, Any]:
         """Name: JSON schema of the arguments."""
         functions = (tool["function"] for tool in self.listed)
-        return {one["name"]: one.get("parameters") or {"type": "object"} for one in functions}
+        return {one["name"]: one["parameters"] for one in functions}
 
 
 def read_tools(arguments: Mapping[str, Any]) -> Tools:
@@ -60,7 +60,15 @@ def _listed(value: Any) -> tuple[dict[str, Any], ...]:
         if name in names:
             raise ParameterError(f"tools[{at}].function.name", "a name of its own", name)
         names.add(name)
-    return tuple(value)
+    return tuple(_complete(tool) for tool in value)
+
+
+def _complete(tool: dict[str, Any]) -> dict[str, Any]:
+    """With all that templates write down. No parameters: the tool takes none."""
+    function = dict(tool["function"])
+    function["description"] = function.get("description") or ""
+    function["parameters"] = function.get("parameters") or {"type": "object", "properties": {}}
+    return {**tool, "function": function}
 
 
 def _checked(tool: Any, at: str) -> str:
