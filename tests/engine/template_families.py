@@ -217,7 +217,7 @@ DEEPSEEK_R1 = r"""
 {%- for message in messages %}
     {%- if message.role == 'user' %}
         {{- '<｜User｜>' + message.content }}
-    {%- elif message.role == 'assistant' and message.tool_calls %}
+    {%- elif message.role == 'assistant' and message.content is none %}
         {{- '<｜Assistant｜><｜tool▁calls▁begin｜>' }}
         {%- for call in message.tool_calls %}
             {{- '<｜tool▁call▁begin｜>' + call.type + '<｜tool▁sep｜>' + call.function.name }}

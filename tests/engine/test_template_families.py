@@ -221,7 +221,7 @@ def test_a_template_that_looks_for_parts(process: TemplateProcess) -> None:
 
 def test_what_a_tool_said_is_never_left_out(process: TemplateProcess) -> None:
     zephyr = "{% for m in messages if m.role != 'tool' %}{{ m.content }}{% endfor %}"
-    with pytest.raises(TemplateError, match="leaves out what a message of role tool says"):
+    with pytest.raises(TemplateError, match="leaves out a call of a tool, or what a"):
         Family(process, zephyr)(CALLED)
 
 
@@ -229,8 +229,8 @@ def test_what_is_no_text_is_never_written_as_python_does(process: TemplateProces
     careless = "{% for m in messages %}{{ m.content | string | lower }} {% endfor %}"
     assert Family(process, careless)([SYSTEM, TURNS[0]]) == "be brief.\n\nhi "
     joined = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
-    joined += "{{ 'call ' ~ c.function.arguments }}{% endfor %}{% endfor %}"
-    assert Family(process, joined)(CALLED) == 'Rain?call {"city": "Köln"}No'
+    joined += "{{ c.function.name ~ c.function.arguments }}{% endfor %}{% endfor %}"
+    assert Family(process, joined)(CALLED) == 'Rain?weather{"city": "Köln"}No'
 
 
 def test_a_template_that_reached_a_limit_is_not_tried_again(process: TemplateProcess) -> None:

@@ -20,27 +20,33 @@ def arrangements(messages: Sequence[ChatMessage]) -> Iterator[list[dict[str, Any
     """From the plainest on; ways that change nothing come once."""
     ways = [
         _ways([_as_it_is, _with_parts], True),
+        _ways([_as_it_is, _with_empty_content], _any(messages, "tool_calls")),
         _ways([_with_read_arguments, _as_it_is], _any(messages, "tool_calls")),
         _ways([_as_it_is, _with_short_ids], _any(messages, "tool_calls")),
         _ways([_as_it_is, _merged], _has_neighbours(messages)),
         _ways([_as_it_is, _gathered, _folded], any(one["role"] == "system" for one in messages)),
     ]
     for chosen in itertools.product(*ways):
-        arranged = [_with_thinking(message) for message in messages]
+        arranged = [_as_templates_know_it(message) for message in messages]
         for way in reversed(chosen):
             arranged = way(arranged)
         yield arranged
 
 
-def _with_thinking(message: ChatMessage) -> dict[str, Any]:
-    """A thought by its other name too. gpt-oss' template takes none beside words and calls."""
-    thought = message.get("reasoning_content")
-    is_odd = bool(message.get("content") and message.get("tool_calls"))
-    return {**message, "thinking": thought} if thought and not is_odd else dict(message)
+def _as_templates_know_it(message: ChatMessage) -> dict[str, Any]:
+    """A thought by its other name too; gpt-oss' template takes none beside words and calls. A call
+    without words has no content: DeepSeek's templates take an empty one for an answer."""
+    known: dict[str, Any] = dict(message)
+    thought, calls = message.get("reasoning_content"), message.get("tool_calls")
+    if thought and not (calls and message["content"]):
+        known["thinking"] = thought
+    if calls and not message["content"]:
+        known["content"] = None
+    return known
 
 
 def first_left_out(text: str, messages: Sequence[ChatMessage]) -> int | None:
-    """The first message whose words a rendered text lacks, or None.
+    """The first message whose words or calls a rendered text lacks, or None.
 
     What an assistant thought, and what it said beside a call, is for the template to leave out.
     System messages may stand anywhere; the others keep their order.
@@ -52,8 +58,10 @@ def first_left_out(text: str, messages: Sequence[ChatMessage]) -> int | None:
             words = _needed(message)
             if words and text.count(words) < everything.count(words):
                 return number
-        else:
-            found = _end_of(text, _needed(message), at)
+            continue
+        calls = message.get("tool_calls", ())
+        for words in [call["function"]["name"] for call in calls] or [_needed(message)]:
+            found = _end_of(text, words, at)
             if found is None:
                 return number
             at = found
@@ -62,6 +70,8 @@ def first_left_out(text: str, messages: Sequence[ChatMessage]) -> int | None:
 
 def shows_python(text: str, arranged: Sequence[dict[str, Any]]) -> bool:
     """Whether a template wrote down Python's own spelling of something that it took for a text."""
+    if any(message.get("content", "") is None for message in arranged) and "None" in text:
+        return True
     calls = (call for message in arranged for call in message.get("tool_calls", ()))
     spelled = [call["function"]["arguments"] for call in calls]
     spelled += [message.get("content") for message in arranged]
@@ -105,8 +115,13 @@ def _as_it_is(messages: _Messages) -> _Messages:
 def _with_parts(messages: _Messages) -> _Messages:
     """For templates that look for the parts of a content."""
     return [
-        {**one, "content": [{"type": "text", "text": one.get("content", "")}]} for one in messages
+        {**one, "content": [{"type": "text", "text": one.get("content") or ""}]} for one in messages
     ]
+
+
+def _with_empty_content(messages: _Messages) -> _Messages:
+    """For templates that take every content for a text."""
+    return [{**one, "content": one.get("content") or ""} for one in messages]
 
 
 def _with_read_arguments(messages: _Messages) -> _Messages:

@@ -140,7 +140,7 @@ class ChatTemplate:
                 continue
             if first_left_out(text, messages) is None and not shows_python(text, arranged):
                 return _with_tools(text, options)
-            if all(isinstance(message.get("content"), str) for message in arranged):
+            if not any(isinstance(message.get("content"), list) for message in arranged):
                 changed = text
         if changed is None:
             raise error or TemplateError("There are no messages")
@@ -170,11 +170,11 @@ def _begun(form: ReplyFormat, prompt: str, message: ChatMessage) -> str:
 
 def _check_tool_messages(text: str, messages: Sequence[ChatMessage]) -> None:
     """Raise TemplateError for a template that does not know the role of tools."""
-    number = first_left_out(text, [one for one in messages if one["role"] == "tool"])
-    if number is not None:
+    of_tools = [one for one in messages if one["role"] == "tool" or one.get("tool_calls")]
+    if first_left_out(text, of_tools) is not None:
         raise TemplateError(
-            "messages: the model's chat template leaves out what a message of role tool says. Use "
-            "a model that was trained to call tools"
+            "messages: the model's chat template leaves out a call of a tool, or what a message of "
+            "role tool says. Use a model that was trained to call tools"
         )
 
 
