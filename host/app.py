@@ -65,6 +65,7 @@ from host.work.leases import LeaseTerms
 from host.work.sweeper import Sweeper
 
 STORE_PAUSE_S = 1.0  # before a store that could not be written to is tried again
+SHARE_S = 1.0  # that a start waits for what hosts on one store share
 SHUTDOWN_S = 0.2  # for requests that are still being answered when the host stops
 
 _LEFT_ALONE = {ModuleStatus.CRASHED, ModuleStatus.FAILED_START, ModuleStatus.STOPPED}
@@ -184,9 +185,16 @@ class Host:
         self._secret = await asyncio.to_thread(open_secret, folder)
         ended = EndedSessions(folder)
         await asyncio.to_thread(ended.load)
-        # a browser's next request may come to another host
-        key = await self._switchboard.shared("sessions", session_key(self._secret))
-        self._sessions = Sessions(key, ended)
+        self._sessions = Sessions(session_key(self._secret), ended)
+        await asyncio.wait({self._spawn(self._share_sessions())}, timeout=SHARE_S)
+
+    async def _share_sessions(self) -> None:
+        """Browsers' next requests may come to other hosts. As soon as the store is there."""
+        while True:
+            with suppress(StoreUnavailable):
+                key = await self._switchboard.shared("sessions", session_key(self._secret))
+                return self._sessions.sign_with(key)
+            await asyncio.sleep(STORE_PAUSE_S)
 
     async def _open_store(self) -> None:
         await self.store.open()
@@ -397,10 +405,11 @@ class Host:
         state = self.supervisor.state(module_id)
         return state.status in _LEFT_ALONE and state.next_try_s is None
 
-    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def serve_until(host: Host, stop: asyncio.Event) -> None:

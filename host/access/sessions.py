@@ -40,10 +40,14 @@ class Sessions:
         self, key: str, ended: EndedSessions, clock: Callable[[], float] = time.time
     ) -> None:
         self._ended = ended
-        self._known: dict[str, Session] = {}
-        self._key = key.encode()
+        self.sign_with(key)
         self._clock = clock
+
+    def sign_with(self, key: str) -> None:
+        """From now on; what was signed with another key is worth nothing."""
+        self._key = key.encode()
         self.cookie = f"llamachat_{hashlib.sha256(self._key).hexdigest()[:8]}"
+        self._known: dict[str, Session] = {}
 
     def make(self, key_id: str | None) -> str:
         """A new session: its cookie's value."""
