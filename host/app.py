@@ -288,7 +288,7 @@ class Host:
 
     def _web_app(self, origins: Origins) -> web.Application:
         principals = self._principals()
-        self._open_requests = OpenRequests(principals.keys)
+        self._open_requests = OpenRequests(principals.keys, lambda: self.connections.end_all())
         app = web.Application(
             middlewares=[*self._by_process(), doors(principals, self._open_requests)],
             client_max_size=int(self.server.max_body_mb * 2**20),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -17,10 +18,12 @@ LOOK_EVERY_S = 0.5
 
 
 class OpenRequests:
-    """All of them, by their keys."""
+    """All of them, by their keys. `on_closed()` is called when the host gets its first key: what
+    is open then belongs to nobody who has one."""
 
-    def __init__(self, keys: KeyFile) -> None:
+    def __init__(self, keys: KeyFile, on_closed: Callable[[], None]) -> None:
         self._keys = keys
+        self._on_closed = on_closed
         self._open: defaultdict[str, dict[asyncio.Task[Any], web.Request]] = defaultdict(dict)
 
     @property
@@ -42,9 +45,13 @@ class OpenRequests:
 
     async def run(self) -> None:
         """Look at the keys until cancelled, also while nobody shows one."""
+        was_closed = self._keys.is_there
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._keys.look()
+            if self._keys.is_there and not was_closed:
+                self._on_closed()
+            was_closed = self._keys.is_there
             for key_id in [one for one in self._open if self._keys.by_id(one) is None]:
                 self._end(key_id)
 

@@ -182,6 +182,11 @@ class Connections:
             async with self._turns:
                 await asyncio.sleep(0)
 
+    def end_all(self) -> None:
+        """Whoever may, comes again."""
+        for one in list(self._known):
+            one.force_close()
+
     def admit(self, new: Connection, address: str) -> bytes | None:
         """Count a new connection, or say why it cannot be one."""
         new.network = self._network_of(address)

@@ -107,11 +107,17 @@ async def test_the_first_key_closes_a_running_host(
     async with running_host(write_root(tmp_path)) as host:
         client = Caller(session, host.url)
         assert (await client.call("GET", "/v1/stats"))[0] == 200
+        async with aiohttp.ClientSession() as modules:
+            await Puppet(modules, host.url).poll(wait=0)
+        path = f"/v1/commands/{await client.tell()}/events"
+        events = await session.get(host.url + path)
         shown = KeyFile(tmp_path / "data").add("anna", [Role.CHAT])[1]
         key = {"Authorization": f"Bearer {shown}"}
         assert (await client.call("GET", "/v1/stats", headers=key))[0] == 200
         status, body = await client.call("GET", "/v1/stats")
         assert status == 401 and "`llamachat keys add NAME`" in body["error"]
+        with pytest.raises(aiohttp.ClientError):  # what was open before
+            await asyncio.wait_for(events.read(), 5)
         async with session.get(host.url + "/v1/stats") as reply:
             assert reply.headers["WWW-Authenticate"] == "Bearer"
         async with session.get(host.url + "/health") as reply:
