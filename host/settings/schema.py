@@ -222,6 +222,7 @@ class RouteParameter(_Section):
         default=None, validation_alias=AliasChoices("Default", "DefaultValue"), alias="Default"
     )
     required: bool = False  # this and what follows are additions of this host's
+    required_unless: str = ""  # the input that may come in its place
     minimum: float | None = None
     maximum: float | None = None
     enum: list[str] = []

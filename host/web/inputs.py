@@ -1,8 +1,9 @@
 """Check a request against the inputs that its route declares, before it is queued.
 
 Only routes marked as long processes are checked: their caller would else learn of a typing error
-from a poll. `Required`, `Minimum`, `Maximum`, `Enum`, `Json` and `Pattern` are this project's
-additions to the route map. Invariant: what passes here, the SDK's own reading does not refuse.
+from a poll. `Required`, `RequiredUnless`, `Minimum`, `Maximum`, `Enum`, `Json` and `Pattern` are
+this project's additions to the route map. Invariant: what passes here, the SDK's own reading does
+not refuse.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from host.settings import RouteParameter
 from host.web.errors import SHOWN_CHARS, RequestRefused, bad_field
@@ -48,9 +49,10 @@ class Inputs:
             filled = value.strip() if value else ""
             if filled:
                 _check_value(declared, filled)
-            elif declared.required:
+            elif _is_needed(declared, sent):
                 got = "nothing" if value is None else "an empty one"
-                raise bad_field(declared.name, "a text", got)
+                other = f", or {declared.required_unless}" if declared.required_unless else ""
+                raise bad_field(declared.name, f"a text{other}", got)
 
     def unknown(self, payload: Payload) -> list[str]:
         """A warning for each field that the route does not declare; none where it declares nothing.
@@ -67,6 +69,11 @@ def _warning(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
     return f"{name}: this route has no such input; {meant}"
+
+
+def _is_needed(declared: RouteParameter, sent: Mapping[str, str | None]) -> bool:
+    other = declared.required_unless
+    return declared.required or bool(other and not (sent.get(other) or "").strip())
 
 
 def _is_file(declared: RouteParameter) -> bool:

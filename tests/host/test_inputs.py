@@ -79,3 +79,22 @@ def test_required_files_are_counted_whatever_they_are_called() -> None:
         Inputs(required).check(payload())
     with pytest.raises(RequestRefused, match=r"^mask: expected a file, .* got 1 of 2 files"):
         Inputs(required).check(payload("photo"))
+
+
+def test_an_input_that_another_one_may_replace() -> None:
+    either = [
+        RouteParameter.model_validate({"Name": "prompt", "RequiredUnless": "messages"}),
+        RouteParameter.model_validate({"Name": "messages", "Json": "array"}),
+    ]
+
+    def sent(**values: str) -> Payload:
+        listed = [{"key": key, "value": [value]} for key, value in values.items()]
+        return {**payload(), "values": listed}  # type: ignore[typeddict-item]
+
+    for right in ({"prompt": "hello"}, {"messages": "[1]"}, {"prompt": " ", "messages": "[1]"}):
+        Inputs(either).check(sent(**right))
+    for wrong, got in (({}, "nothing"), ({"prompt": " ", "messages": " "}, "an empty one")):
+        with pytest.raises(
+            RequestRefused, match=rf"^prompt: expected a text, or messages, got {got}"
+        ):
+            Inputs(either).check(sent(**wrong))
