@@ -135,6 +135,11 @@ RECORDED = {
 
 UNREADABLE = {
     "no JSON": Recorded(QWEN, text := "<tool_call>\nweather in Köln\n</tool_call> ok", reply=text),
+    "more than a call": Recorded(
+        QWEN,
+        text := '<tool_call>{"function": {"name": "clock"}, "why": "I must"}</tool_call>',
+        reply=text,
+    ),
     "another tool": Recorded(
         QWEN, text := '<tool_call>{"name": "rm", "arguments": {}}</tool_call>', reply=text
     ),

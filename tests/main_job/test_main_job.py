@@ -20,6 +20,13 @@ from host.processes.supervision import RestartPolicy, Timing
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+SAID = [
+    {"role": "user", "content": [{"type": "text", "text": "Tell me"}]},
+    {"role": "assistant", "content": "What?"},
+    {"role": "user", "content": "All"},
+]
+
+
 async def test_the_guide_says_what_it_can_do(launch: Any) -> None:
     chat: Chat = await launch()
     status = await chat.ended(await chat.begin("What can you do?", temperature=0))
@@ -35,6 +42,7 @@ async def test_every_kind_of_post_gets_an_id_at_once_and_the_reply_grows(
         {"data": aiohttp.FormData(values, default_to_multipart=True)},
         {"data": values},
         {"json": {**values, "max_tokens": 100}},
+        {"json": {"messages": SAID, "max_tokens": 100}},
     ]
     for body in bodies:
         code, started = await slow_chat.call("POST", "/v1/text/chat", **body)

@@ -16,7 +16,7 @@ from llama_engine.chat.gemma_arguments import gemma_arguments
 from llama_engine.chat.reply_source import Reading, Source
 
 _LONGEST_BODY = 1_000_000
-_OBJECT_FIELDS = frozenset(("type", "id", "name", "arguments", "parameters"))
+_OBJECT_FIELDS = frozenset(("type", "id", "name", "arguments", "parameters", "function"))
 _PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 
 
@@ -172,7 +172,7 @@ class Calls:
         function = value.get("function", value)
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             return False
-        if not _OBJECT_FIELDS.issuperset(function):
+        if not _OBJECT_FIELDS.issuperset({*value, *function}):
             return False
         arguments = function.get("arguments", function.get("parameters", {}))
         if not self._whole(function["name"], arguments):

@@ -1,8 +1,8 @@
 """The grammars of replies that must be JSON, or call a tool, for llguidance.
 
 Invariant: a text that a grammar accepts is read by the parser as such a reply, or as one call of a
-demanded tool with arguments that its schema accepts. A thought before it is free: nothing is held
-to anything until it has ended.
+demanded tool with arguments that its schema accepts (Gemma's are no JSON, and held to be objects
+only). A thought before it is free: nothing is held to anything until it has ended.
 
 Source: https://github.com/guidance-ai/llguidance (its Lark syntax)
 """
