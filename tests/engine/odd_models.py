@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gguf
@@ -120,9 +120,13 @@ def write_hybrid(path: Path) -> Path:
     return path
 
 
-def write_uneven(path: Path) -> Path:
-    """A DeciLM: head counts by layer, and a layer without attention."""
+def write_uneven(path: Path, templates: Mapping[str, str] | None = None) -> Path:
+    """A DeciLM: head counts by layer, and a layer without attention. May have chat templates."""
     writer = _Writer(path, "deci")
+    if templates:
+        writer.gguf.add_chat_template(
+            [{"name": name, "template": text} for name, text in templates.items()]
+        )
     writer.gguf.add_head_count([2, 0])
     writer.gguf.add_head_count_kv([1, 0])
     writer.gguf.add_feed_forward_length([64, 96])
