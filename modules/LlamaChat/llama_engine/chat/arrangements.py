@@ -37,10 +37,11 @@ def _as_templates_know_it(message: ChatMessage) -> dict[str, Any]:
     """A thought by its other name too; gpt-oss' template takes none beside words and calls. A call
     without words has no content: DeepSeek's templates take an empty one for an answer."""
     known: dict[str, Any] = dict(message)
-    thought, calls = message.get("reasoning_content"), message.get("tool_calls")
-    if thought and not (calls and message["content"]):
+    words, calls = message.get("content"), message.get("tool_calls")
+    thought = message.get("reasoning_content")
+    if thought and not (calls and words):
         known["thinking"] = thought
-    if calls and not message["content"]:
+    if calls and not words:
         known["content"] = None
     return known
 
@@ -79,7 +80,7 @@ def shows_python(text: str, arranged: Sequence[dict[str, Any]]) -> bool:
 
 
 def _needed(message: ChatMessage) -> str:
-    content = message.get("content", "")
+    content = message.get("content") or ""
     if message["role"] != "assistant":
         return content.strip()
     if message.get("tool_calls"):

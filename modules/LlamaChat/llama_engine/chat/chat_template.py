@@ -88,7 +88,7 @@ class ChatTemplate:
         """The template that such a request takes. Raises ParameterError."""
         name = options.template
         if name is not None:
-            if name not in self._templates:
+            if not isinstance(name, str) or name not in self._templates:
                 raise ParameterError("chat_template", f"one of {', '.join(self._templates)}", name)
             return self._templates[name]
         if options.tools.listed and WITH_TOOLS in self._templates:
