@@ -45,7 +45,9 @@ def write_root(root: Path) -> Path:
     }
     text = json.dumps({"Modules": {"Counting": module}})
     (folder / "modulesettings.json").write_text(text, encoding="utf-8")
-    (root / "modulesettings.json").write_text('{"Server": {"Port": 0}}', encoding="utf-8")
+    (root / "modulesettings.json").write_text(
+        '{"Server": {"Port": 0, "DataDir": "data"}}', encoding="utf-8"
+    )
     return root
 
 

@@ -153,15 +153,14 @@ async def test_an_address_that_is_not_this_machines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"Server": {"Port": "many"}}', '{"Server" 1}', "[]"])
-async def test_settings_that_are_wrong(tmp_path: Path, text: str) -> None:
+async def test_settings_that_are_wrong(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_root(tmp_path)
     write_program(tmp_path, PROGRAM)
     (tmp_path / "modulesettings.json").write_text(text)
-    os.environ["LLAMACHAT_DATA_DIR"] = str(tmp_path / "data")  # the default settings name none
-    try:
-        found = await examined(tmp_path)
-    finally:
-        del os.environ["LLAMACHAT_DATA_DIR"]
+    monkeypatch.setenv("LLAMACHAT_DATA_DIR", str(tmp_path / "data"))  # no settings name one
+    found = await examined(tmp_path)
     assert "settings" in bad_ones(found) and "Puppet: oven" in found  # it goes on
     assert str(tmp_path / "modulesettings.json") in found["settings"].finding
     assert "default settings" in found["settings"].remedy
