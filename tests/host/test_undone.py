@@ -68,3 +68,23 @@ async def test_all_is_as_it_was_before(tmp_path: Path, monkeypatch: pytest.Monke
     assert (found.text, found.fields) == ("so far and on", {})
     assert (await again.finish(running, attempt, DONE)).state is State.COMPLETED
     await again.close()
+
+
+async def test_one_whose_claim_is_being_written_is_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path / "data")
+    await store.open()
+    waiting, writing = await store.create(new()), FailingWrite()
+    with monkeypatch.context() as patch:
+        patch.setattr(Tables, "write", lambda _, work: writing(work))
+        claiming = asyncio.create_task(store.claim(QUEUE, "worker", wait_s=0))
+        assert await asyncio.to_thread(writing.has_begun.wait, 30)
+        found = await store.read(waiting.id)
+        assert found is not None and found.state is State.QUEUED
+        assert await store.position(waiting.id) == 1, "as it is read, it waits"
+        writing.may_fail.set()
+        with pytest.raises(StoreUnavailable):
+            await claiming
+    assert await store.position(waiting.id) == 1
+    await store.close()

@@ -162,8 +162,9 @@ class Alive:
         return waiting[0][2] if waiting else None
 
     def position(self, command_id: str) -> int:
-        """1 = next; 0 for one that does not wait."""
-        command = self.commands.get(command_id)
+        """1 = next; 0 for one that does not wait. As `get` has it: one whose claim is being written
+        is next."""
+        command = self.get(command_id)
         if command is None or command.state is not State.QUEUED:
             return 0
         return int(self.queues[command.queue].waiting.bisect_left(_place(command))) + 1
