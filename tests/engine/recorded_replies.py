@@ -140,6 +140,11 @@ UNREADABLE = {
         text := '<tool_call>{"function": {"name": "clock"}, "why": "I must"}</tool_call>',
         reply=text,
     ),
+    "a call of another kind": Recorded(
+        QWEN,
+        text := '<tool_call>{"type": "code", "name": "clock", "arguments": {}}</tool_call>',
+        reply=text,
+    ),
     "another tool": Recorded(
         QWEN, text := '<tool_call>{"name": "rm", "arguments": {}}</tool_call>', reply=text
     ),

@@ -172,7 +172,8 @@ class Calls:
         function = value.get("function", value)
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             return False
-        if not _OBJECT_FIELDS.issuperset({*value, *function}):
+        known = _OBJECT_FIELDS.issuperset({*value, *function})
+        if not known or value.get("type", "function") != "function":
             return False
         arguments = function.get("arguments", function.get("parameters", {}))
         if not self._whole(function["name"], arguments):
