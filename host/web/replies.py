@@ -63,8 +63,12 @@ def iso_time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     second, thousandths = divmod(int(seconds * 1000), 1000)
-    moment = datetime.fromtimestamp(second, timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{thousandths:03d}+00:00"
+    return f"{_iso_second(second)}.{thousandths:03d}+00:00"
+
+
+@lru_cache(maxsize=100)  # many commands begin in the same one
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class Seen(NamedTuple):

@@ -22,6 +22,7 @@ _T = TypeVar("_T")
 
 LATER_S = 0.9
 ENOUGH_FOR_A_BATCH = 256
+TURNS_IN_VAIN = 4
 
 
 class Writer:
@@ -97,10 +98,12 @@ class Writer:
                     one.set_exception(refusal) if refusal else one.set_result(None)
 
     async def _gather(self) -> None:
-        """Let a batch grow for as long as each turn of the event loop brings more: a transaction of
-        many costs little more than one of few."""
-        before = -1
-        while before < len(self._waiting) < ENOUGH_FOR_A_BATCH:
+        """Let a batch grow for as long as the next turns of the event loop bring more: a turn costs
+        far less than the way to the thread, and a transaction of many little more than one of few.
+        """
+        turns, before = 0, 0
+        while turns < TURNS_IN_VAIN and len(self._waiting) < ENOUGH_FOR_A_BATCH:
+            turns = turns + 1 if len(self._waiting) == before else 0
             before = len(self._waiting)
             await asyncio.sleep(0)
 
