@@ -1,11 +1,13 @@
 """What the HTTP server itself says goes to the log, but for what clients did wrong.
 
 Invariant: a client's broken request writes no traceback; those that remain are the host's own.
+InvalidStateError is aiohttp's own, of a request that it cancels when the host stops.
 """
 
 from __future__ import annotations
 
 import logging
+from asyncio import InvalidStateError
 
 from host.web.errors import MALFORMED
 
@@ -15,7 +17,7 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, (*MALFORMED, ConnectionError)):
+        if isinstance(error, (*MALFORMED, ConnectionError, InvalidStateError)):
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"
             record.exc_info = None
             return logging.getLogger().isEnabledFor(logging.DEBUG)
