@@ -44,7 +44,7 @@ from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
 from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections
-from host.web.doors import by_process, doors
+from host.web.doors import Doors, by_process
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
@@ -290,27 +290,28 @@ class Host:
         principals = self._principals()
         self._open_requests = OpenRequests(principals.keys, lambda: self.connections.end_all())
         app = web.Application(
-            middlewares=[*self._by_process(), doors(principals, self._open_requests)],
+            middlewares=self._by_process(),
             client_max_size=int(self.server.max_body_mb * 2**20),
         )
         origins.add_to(app)
+        doors = Doors(app, principals, self._open_requests)
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)
         stats = HostStats(
             self._settings, self.store, self.registry, load, self._overview, self.draining
         )
         add_operator_routes(
-            app, self.log, self._overview.statuses, self.draining, lambda: self.sweeper.trouble
+            doors, self.log, self._overview.statuses, self.draining, lambda: self.sweeper.trouble
         )
-        add_stats_routes(app, stats, self.draining)
-        add_restart_routes(app, self.supervisor)
-        add_session_routes(app, principals, self._addresses)
-        add_explorer_routes(app, self._pages)
+        add_stats_routes(doors, stats, self.draining)
+        add_restart_routes(doors, self.supervisor)
+        add_session_routes(doors, principals, self._addresses)
+        add_explorer_routes(app, doors, self._pages)
         ModuleApi(
             self.dispatcher, self.registry, self.log, modules, self._overview, self._seen
-        ).add_routes(app)
+        ).add_routes(doors)
         follow = Follow(self.store, load)
-        add_event_routes(app, follow)
+        add_event_routes(doors, follow)
         ClientApi(
             Intake(
                 self.store,
@@ -325,7 +326,8 @@ class Host:
             RouteTable.of(self._settings.modules),
             self._overview.module_ids(),
             self.held,
-        ).add_routes(app)
+        ).add_routes(doors)
+        doors.check_all()
         return app
 
     def _principals(self) -> Principals:

@@ -14,6 +14,7 @@ from aiohttp import web
 from host.access.principal import principal_of
 from host.commands import CancelAnswer, Command, NewCommand, State, UnknownCommand
 from host.web.bodies import read_payload, read_values
+from host.web.doors import Doors
 from host.web.errors import Handler, RequestRefused, bad_field
 from host.web.fields import name, seconds, whole_number
 from host.web.origins import refuse_hidden_page
@@ -58,17 +59,17 @@ class ClientApi:
         self._module_ids = {one.lower() for one in module_ids}
         self._held = held
 
-    def add_routes(self, app: web.Application) -> None:
+    def add_routes(self, doors: Doors) -> None:
         """The two system routes of every module, commands by id, and then whatever is left."""
         for one in (*self._spelt, "{module_id}"):  # these are found at once
-            app.router.add_route("*", f"/v1/{one}/{COMMAND_STATUS}", self.status)
-            app.router.add_route("*", f"/v1/{one}/{CANCEL_COMMAND}", self.cancel)
-        app.router.add_get("/v1/commands/{command_id}", self.read)
-        app.router.add_delete("/v1/commands/{command_id}", self.delete)
+            doors.add_route("*", f"/v1/{one}/{COMMAND_STATUS}", self.status)
+            doors.add_route("*", f"/v1/{one}/{CANCEL_COMMAND}", self.cancel)
+        doors.add_get("/v1/commands/{command_id}", self.read)
+        doors.add_delete("/v1/commands/{command_id}", self.delete)
         for path in self._routes.paths():
             if _PLAIN_PATH.fullmatch(path):  # found at once, where others are tried in turn
-                app.router.add_route("*", f"/v1/{path}", self._starter(path))
-        app.router.add_route("*", "/v1/{path:.+}", self.start)
+                doors.add_route("*", f"/v1/{path}", self._starter(path))
+        doors.add_route("*", "/v1/{path:.+}", self.start)
 
     def _starter(self, path: str) -> Handler:
         async def start(request: web.Request) -> web.StreamResponse:

@@ -7,12 +7,11 @@ may who shows none. What a stranger gets there is in ANYBODY, and nothing else.
 from __future__ import annotations
 
 import logging
-from functools import cache
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from host.access.addresses import is_foreign, is_local
+from host.access.addresses import is_local
 from host.access.open_requests import OpenRequests
 from host.access.principal import PRINCIPAL, Principal, Role
 from host.access.principals import Principals, bearer
@@ -55,33 +54,67 @@ _OTHER_SDKS = (
 _log = logging.getLogger(__name__)
 
 
-def doors(principals: Principals, open_requests: OpenRequests) -> Middleware:
-    """The check of every request: it notes who asks, and raises RequestRefused for those who may
-    not: 401 where nothing good was shown, 403 where it does not reach so far."""
+class Doors:
+    """Where rooms add their routes: each stands behind the check of who may pass it.
 
-    @web.middleware
-    async def let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
-        principal = request[PRINCIPAL] = principals.of(request)
-        if principal.key_id is not None:
-            open_requests.begins(principal.key_id, request)
-        path = _path_of(request)
-        role = ROLES.get(path, Role.CHAT)
-        if role in principal.roles or (principal.roles and path in SOMEBODY):
-            return await handler(request)
-        if (request.method, path) in ANYBODY or _is_preflight(request):
-            return await handler(request)
-        refusal = _refusal(principals, principal, role, request)
+    The check notes who asks, and raises RequestRefused for those who may not: 401 where nothing
+    good was shown, 403 where it does not reach so far. It is part of the route's handler: what it
+    needs is known when the route is made, and a middleware would cost every poll more.
+    """
+
+    def __init__(
+        self, app: web.Application, principals: Principals, open_requests: OpenRequests
+    ) -> None:
+        self._app = app
+        self._principals = principals
+        self._open_requests = open_requests
+        self._behind: set[object] = set()
+        self._has_warned = False
+
+    def add_get(self, path: str, handler: Handler) -> None:
+        """Also for HEAD."""
+        self._app.router.add_get(path, self._guarded(path, handler))
+
+    def add_post(self, path: str, handler: Handler) -> None:
+        self.add_route("POST", path, handler)
+
+    def add_delete(self, path: str, handler: Handler) -> None:
+        self.add_route("DELETE", path, handler)
+
+    def add_route(self, method: str, path: str, handler: Handler) -> None:
+        """`*` is for every method."""
+        self._app.router.add_route(method, path, self._guarded(path, handler))
+
+    def check_all(self) -> None:
+        """Raise RuntimeError for a route that stands beside them: no host begins with one."""
+        for route in self._app.router.routes():
+            if route.handler not in self._behind:
+                raise RuntimeError(f"{route.method} {route.resource}: add it through Doors")
+
+    def _guarded(self, path: str, handler: Handler) -> Handler:
+        role, is_for_somebody = ROLES.get(path, Role.CHAT), path in SOMEBODY
+
+        async def let_in(request: web.Request) -> web.StreamResponse:
+            principal = request[PRINCIPAL] = self._principals.of(request)
+            if principal.key_id is not None:
+                self._open_requests.begins(principal.key_id, request)
+            if role in principal.roles or (principal.roles and is_for_somebody):
+                return await handler(request)
+            if (request.method, path) in ANYBODY:
+                return await handler(request)
+            raise self._refusal(principal, role, request)
+
+        self._behind.add(let_in)
+        return let_in
+
+    def _refusal(self, principal: Principal, role: Role, request: web.Request) -> RequestRefused:
+        refusal = _refusal(self._principals, principal, role, request)
         if role is Role.MODULE and bearer(request) is None and is_local(request):
             refusal.error += _OTHER_SDKS
-            say_once()
-        raise refusal
-
-    @cache
-    def say_once() -> None:
-        """They ask again and again."""
-        _log.warning("a request for modules shows no token, and is refused%s", _OTHER_SDKS)
-
-    return let_in
+            if not self._has_warned:  # they ask again and again
+                _log.warning("a request for modules shows no token, and is refused%s", _OTHER_SDKS)
+            self._has_warned = True
+        return refusal
 
 
 def by_process(trusted: TrustedProcesses) -> Middleware:
@@ -96,13 +129,6 @@ def by_process(trusted: TrustedProcesses) -> Middleware:
         return await handler(request)
 
     return look
-
-
-def _is_preflight(request: web.Request) -> bool:
-    """A browser's question before a request of a page that is let in: host/web/origins.py answers
-    it, and no handler sees it."""
-    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    return asks and is_foreign(request)
 
 
 def _path_of(request: web.Request) -> str:

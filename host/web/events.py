@@ -14,6 +14,7 @@ from aiohttp import web
 
 from host.channels import Output
 from host.store.protocol import StoreUnavailable
+from host.web.doors import Doors
 from host.web.fields import name, whole_number
 from host.web.news import DONE, Newsroom
 from host.web.owned import find_own
@@ -26,7 +27,7 @@ _HEADERS = {
 }
 
 
-def add_event_routes(app: web.Application, follow: Follow) -> None:
+def add_event_routes(doors: Doors, follow: Follow) -> None:
     """Any number of readers may follow a command that they may see, from any offset."""
     newsroom = Newsroom()
 
@@ -46,7 +47,7 @@ def add_event_routes(app: web.Application, follow: Follow) -> None:
             await response.write_eof()
         return response
 
-    app.router.add_get("/v1/commands/{command_id}/events", events)
+    doors.add_get("/v1/commands/{command_id}/events", events)
 
 
 _STILL_HERE = b": still here\n\n"

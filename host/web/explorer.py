@@ -18,6 +18,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from host.web.bodies import utf8_text
+from host.web.doors import Doors
 from host.web.errors import RequestRefused
 from host.web.json_texts import parsed_json
 from host.web.uploads import read_body
@@ -143,21 +144,22 @@ def _read_page(name: str) -> str:
 
 def add_explorer_routes(
     app: web.Application,
+    routes: Doors | web.UrlDispatcher,
     modules: Callable[[], Sequence[ModulePage]],
     renderer: MarkdownRenderer | None = None,
 ) -> None:
-    """Add the page, its files, the fragments and the page's own services to `app`.
+    """Add the page, its files, the fragments and the page's own services.
 
     `modules` is asked at each request, so that a module that comes or goes needs no restart.
     `renderer` makes HTML of Markdown.
     """
     renderer = renderer or MarkdownRenderer()
     explorer = _Explorer(modules, renderer)
-    app.router.add_get("/", explorer.show_page)
-    app.router.add_get("/pages/{name}", explorer.send_file)
-    app.router.add_get(FRAGMENT_PATH + "{module_id}", explorer.show_fragment)
-    app.router.add_get("/v1/module/list/explorer-html", explorer.list_fragments)
-    app.router.add_post("/v1/explorer/markdown", explorer.convert_markdown)
+    routes.add_get("/", explorer.show_page)
+    routes.add_get("/pages/{name}", explorer.send_file)
+    routes.add_get(FRAGMENT_PATH + "{module_id}", explorer.show_fragment)
+    routes.add_get("/v1/module/list/explorer-html", explorer.list_fragments)
+    routes.add_post("/v1/explorer/markdown", explorer.convert_markdown)
     app.on_cleanup.append(lambda _: renderer.close())
 
 

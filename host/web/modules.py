@@ -18,6 +18,7 @@ from host.instances.registry import ModuleRegistry, TooManyInstances
 from host.log.flood import FloodGate
 from host.log.ring import LogRing
 from host.web.bodies import read_payload, utf8_text
+from host.web.doors import Doors
 from host.web.errors import RequestRefused, bad_field, try_later
 from host.web.fields import name
 from host.web.json_texts import parsed_json
@@ -56,7 +57,7 @@ class ModuleApi:
         self._on_seen = on_seen
         self._flood_gate = FloodGate(log, self._ids.values())
 
-    def add_routes(self, app: web.Application) -> None:
+    def add_routes(self, doors: Doors) -> None:
         """Register every path; the ones with a slash at the end are the field's spelling."""
         for method, path, handler in (
             ("GET", "/v1/queue/{queue}", self.poll),
@@ -69,7 +70,7 @@ class ModuleApi:
         ):
             # the field's protocol takes work with a GET
             guarded = refuse_browsers(handler) if method == "GET" else handler
-            app.router.add_route(method, path, guarded)
+            doors.add_route(method, path, guarded)
 
     def _unusable(self, instance: Instance, kind: str, refused: RequestRefused) -> None:
         """An instance has sent nonsense: said in the log, and shown with the module."""

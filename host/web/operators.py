@@ -10,6 +10,7 @@ from aiohttp import web
 from host import __version__
 from host.access.principal import principal_of
 from host.log.ring import LogRing
+from host.web.doors import Doors
 from host.web.fields import whole_number
 from host.web.replies import json_reply
 from host.wire import PROTOCOL
@@ -19,7 +20,7 @@ LOG_COUNT, LOG_COUNT_LIMIT = 10, 1000
 
 
 def add_operator_routes(
-    app: web.Application,
+    doors: Doors,
     log: LogRing,
     statuses: Callable[[], list[dict[str, Any]]],
     draining: Draining,
@@ -56,11 +57,11 @@ def add_operator_routes(
     async def health(request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})  # strangers may ask: nothing else is theirs
 
-    app.router.add_get("/health", health)
-    app.router.add_get("/v1/status/ping", ping)
-    app.router.add_get("/v1/server/status/ping", ping)
-    app.router.add_get("/v1/module/list/status", modules)
-    app.router.add_get("/v1/log/list", log_list)
+    doors.add_get("/health", health)
+    doors.add_get("/v1/status/ping", ping)
+    doors.add_get("/v1/server/status/ping", ping)
+    doors.add_get("/v1/module/list/status", modules)
+    doors.add_get("/v1/log/list", log_list)
 
 
 def _without_commands(status: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from host.processes.supervisor import HostIsStopping, ModuleStatus, Supervisor, UnknownModule
+from host.web.doors import Doors
 from host.web.errors import RequestRefused
 from host.web.replies import json_reply
 
 _LAUNCHED = {ModuleStatus.STARTING, ModuleStatus.STARTED, ModuleStatus.RESTARTING}
 
 
-def add_restart_routes(app: web.Application, supervisor: Supervisor) -> None:
+def add_restart_routes(doors: Doors, supervisor: Supervisor) -> None:
     """It is answered when the module is launched, which is before it is ready."""
 
     async def restart(request: web.Request) -> web.StreamResponse:
@@ -33,4 +34,4 @@ def add_restart_routes(app: web.Application, supervisor: Supervisor) -> None:
         }
         return json_reply(request, body)
 
-    app.router.add_post("/v1/modules/{module_id}/restart", restart)
+    doors.add_post("/v1/modules/{module_id}/restart", restart)

@@ -15,7 +15,7 @@ from host.access.principal import Principal, principal_of
 from host.access.principals import Principals, holder
 from host.access.sessions import KEEP_S
 from host.web.bodies import utf8_text
-from host.web.doors import no_key
+from host.web.doors import Doors, no_key
 from host.web.errors import RequestRefused, bad_field
 from host.web.json_texts import parsed_json
 from host.web.replies import json_reply
@@ -24,7 +24,7 @@ from host.web.uploads import read_body
 _MAX_BYTES = 4096
 
 
-def add_session_routes(app: web.Application, principals: Principals, addresses: Addresses) -> None:
+def add_session_routes(doors: Doors, principals: Principals, addresses: Addresses) -> None:
     """For the page: it asks before anything else."""
     sessions = principals.sessions
 
@@ -69,9 +69,9 @@ def add_session_routes(app: web.Application, principals: Principals, addresses: 
         answer.del_cookie(sessions.cookie, httponly=True, samesite="Strict")
         return answer
 
-    app.router.add_get("/v1/session", read)
-    app.router.add_post("/v1/session", begin)
-    app.router.add_delete("/v1/session", end)
+    doors.add_get("/v1/session", read)
+    doors.add_post("/v1/session", begin)
+    doors.add_delete("/v1/session", end)
 
 
 def _told(principals: Principals, principal: Principal) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from host.instances.overview import ModuleOverview
 from host.instances.registry import ModuleRegistry
 from host.settings import ModuleSettings, Settings
 from host.store.protocol import CommandStore
+from host.web.doors import Doors
 from host.web.replies import iso_time, json_reply
 from host.work.draining import Draining
 
@@ -90,7 +91,7 @@ class HostStats:
         }
 
 
-def add_stats_routes(app: web.Application, stats: HostStats, draining: Draining) -> None:
+def add_stats_routes(doors: Doors, stats: HostStats, draining: Draining) -> None:
     """Reading is for everybody who is let in; host/web/doors.py says for whom draining is."""
 
     async def read(request: web.Request) -> web.StreamResponse:
@@ -106,8 +107,8 @@ def add_stats_routes(app: web.Application, stats: HostStats, draining: Draining)
         }
         return json_reply(request, body)
 
-    app.router.add_get("/v1/stats", read)
-    app.router.add_post("/v1/server/drain", drain)
+    doors.add_get("/v1/stats", read)
+    doors.add_post("/v1/server/drain", drain)
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -148,7 +148,7 @@ class StandIn:
     def _build_app(self) -> web.Application:
         app = web.Application(middlewares=[self._watch])
         app.router.add_get("/pages/explorer.js", self._explorer_script)
-        add_explorer_routes(app, lambda: self._pages, _WatchedRenderer(self))
+        add_explorer_routes(app, app.router, lambda: self._pages, _WatchedRenderer(self))
         app.router.add_get("/field", self._show_field_page)
         app.router.add_get("/v1/session", self._session)
         app.router.add_get("/v1/status/ping", self._ping)

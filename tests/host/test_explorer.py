@@ -45,7 +45,7 @@ def pages(tmp_path: Path) -> list[ModulePage]:
 @pytest.fixture
 async def client(pages: list[ModulePage]) -> AsyncIterator[Client]:
     app = web.Application()
-    add_explorer_routes(app, lambda: pages)
+    add_explorer_routes(app, app.router, lambda: pages)
     async with TestClient(TestServer(app)) as client:
         yield client
 
