@@ -20,5 +20,5 @@ def test_a_route_beside_them_starts_no_host() -> None:
     doors.add_get("/through", answer)
     doors.check_all()
     app.router.add_get("/beside", answer)
-    with pytest.raises(RuntimeError, match="/beside.*add it through Doors"):
+    with pytest.raises(RuntimeError, match=r"/beside.*add it through Doors"):
         doors.check_all()
