@@ -7,21 +7,14 @@ import errno
 import socket
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from host.access.addresses import Addresses
-from host.access.ended import EndedSessions
-from host.access.keys import KeyFile
+from host.access.host_access import HostAccess
 from host.access.open_requests import OpenRequests
-from host.access.opening import check_open, is_reached_by_others, warning_of
-from host.access.principals import Principals
 from host.access.processes import TrustedProcesses
-from host.access.secret import module_token, open_secret, own_token, session_key
-from host.access.sessions import Sessions
 from host.backends import open_backend
 from host.instances.instance import Instance, sign_of
 from host.instances.load import LoadWatch
@@ -39,7 +32,6 @@ from host.processes.supervision import (
 )
 from host.processes.supervisor import Supervisor
 from host.settings import ServerSettings, Settings
-from host.settings.places import data_dir
 from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
@@ -111,13 +103,10 @@ class Host:
         self.held = Held(
             self.store, int(self.server.max_held_mb * 2**20), int(self.server.max_body_mb * 2**20)
         )
-        self._addresses = Addresses(settings.server.trusted_proxies)
-        self._keys = KeyFile(data_dir(settings.server))
+        self.access = HostAccess(settings)
         self._is_stopping = False
         self._is_supervising = False
         self.supervisor: Supervisor
-        self._secret: bytes
-        self._sessions: Sessions
         self._open_requests: OpenRequests
         self.connections: Connections
         self._overview: ModuleOverview
@@ -129,24 +118,13 @@ class Host:
     def url(self) -> str:
         return self.server.url
 
-    @property
-    def has_keys(self) -> bool:
-        """Whether nobody is let in without one."""
-        return self._keys.is_there
-
-    @property
-    def own_token(self) -> str:
-        """What this host's own user shows, where it has keys."""
-        return own_token(self._secret)
-
     async def start(self) -> None:
         """Listen, open the store, then launch the modules.
 
         Raises OpenToStrangers, PortInUse, OSError for an address not here, StoreLocked,
         StoreUnavailable.
         """
-        self._keys.look()
-        check_open(self.server, self._keys)
+        self.access.check()
         listener = self._bind()
         try:
             await self._open_store()
@@ -154,7 +132,9 @@ class Host:
             listener.close()
             raise
         self.server = self.server.model_copy(update={"port": listener.getsockname()[1]})
-        await self._open_access(data_dir(self.server))
+        await self.access.open()
+        sharing = self._spawn(self.access.share_sessions(self._switchboard.shared))
+        await asyncio.wait({sharing}, timeout=SHARE_S)
         self._supervise()
         origins = Origins(self.server.allowed_origins)
         self._runner = web.AppRunner(
@@ -172,7 +152,7 @@ class Host:
 
     async def _listen(self, listener: socket.socket, runner: web.AppRunner) -> None:
         most = most_connections(self.server.max_connections)
-        self.connections = Connections(most, self._addresses.network_of)
+        self.connections = Connections(most, self.access.addresses.network_of)
         self._spawn(self.connections.run())
         assert runner.server is not None  # noqa: S101  it is set up
         loop, protocol = asyncio.get_running_loop(), self.connections.protocol(runner.server)
@@ -180,21 +160,6 @@ class Host:
             protocol, sock=listener, backlog=ACCEPTED_AT_ONCE
         )
         listener.listen(BACKLOG)
-
-    async def _open_access(self, folder: Path) -> None:
-        self._secret = await asyncio.to_thread(open_secret, folder)
-        ended = EndedSessions(folder)
-        await asyncio.to_thread(ended.load)
-        self._sessions = Sessions(session_key(self._secret), ended)
-        await asyncio.wait({self._spawn(self._share_sessions())}, timeout=SHARE_S)
-
-    async def _share_sessions(self) -> None:
-        """Browsers' next requests may come to other hosts. As soon as the store is there."""
-        while True:
-            with suppress(StoreUnavailable):
-                key = await self._switchboard.shared("sessions", session_key(self._secret))
-                return self._sessions.sign_with(key)
-            await asyncio.sleep(STORE_PAUSE_S)
 
     async def _open_store(self) -> None:
         await self.store.open()
@@ -276,18 +241,18 @@ class Host:
             broken=settings.broken,
             timing=self._timing,
             base_env=self._base_env,
-            more_env=lambda _: {"CPAI_API_TOKEN": module_token(self._secret)},
+            more_env=lambda _: {"CPAI_API_TOKEN": self.access.module_token},
         )
         self._overview = ModuleOverview(settings, self.supervisor, self.registry)
         self._is_supervising = True
         for broken in settings.broken:
             self.log.add(f"wrong settings: {broken.reason}", level="error", category=broken.id)
-        opened = warning_of(self.server, self._keys)
+        opened = self.access.warning
         for warning in [*settings.warnings, *([opened] if opened else [])]:
             self.log.add(warning, level="warning", category="host")
 
     def _web_app(self, origins: Origins) -> web.Application:
-        principals = self._principals()
+        principals = self.access.principals()
         self._open_requests = OpenRequests(principals.keys, lambda: self.connections.end_all())
         app = web.Application(
             middlewares=self._by_process(),
@@ -305,7 +270,7 @@ class Host:
         )
         add_stats_routes(doors, stats, self.draining)
         add_restart_routes(doors, self.supervisor)
-        add_session_routes(doors, principals, self._addresses)
+        add_session_routes(doors, principals, self.access.addresses)
         add_explorer_routes(app, doors, self._pages)
         ModuleApi(
             self.dispatcher, self.registry, self.log, modules, self._overview, self._seen
@@ -330,22 +295,9 @@ class Host:
         doors.check_all()
         return app
 
-    def _principals(self) -> Principals:
-        server = self.server
-        needs_keys = is_reached_by_others(server.host) and not server.insecure
-        return Principals(
-            self._addresses,
-            self._keys,
-            self._sessions,
-            self._secret,
-            server.module_token,
-            needs_keys=needs_keys,
-            has_trusted_processes=bool(self._trusting()),
-        )
-
     def _by_process(self) -> list[Middleware]:
         """For modules that know no token; where there are none, no request pays for it."""
-        trusted = self._trusting()
+        trusted = self.access.trusting
         if not trusted:
             return []
 
@@ -354,9 +306,6 @@ class Host:
             return [state.pid for state in states if state.pid is not None]
 
         return [by_process(TrustedProcesses(launched))]
-
-    def _trusting(self) -> list[str]:
-        return [one.id for one in self._settings.modules if one.launch.trust_process]
 
     def _modules_by_queue(self) -> dict[str, str]:
         return {module.queue: module.id for module in self._settings.modules}

@@ -74,7 +74,7 @@ async def _ask_own_host(settings: Settings, values: dict[str, Any]) -> int:
     host = Host(settings)
     try:
         await host.start()
-        return await ask(host.url, values, host.own_token)
+        return await ask(host.url, values, host.access.own_token)
     finally:
         await host.stop()
 

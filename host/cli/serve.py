@@ -96,7 +96,7 @@ def _collect_less() -> None:
 
 
 def _greeting(host: Host, settings: Settings) -> str:
-    url, shown = host.url, " -H 'Authorization: Bearer KEY'" if host.has_keys else ""
+    url, shown = host.url, " -H 'Authorization: Bearer KEY'" if host.access.keys.is_there else ""
     lines = [f"\nLlamaChat host {__version__}", f"  Explorer: {url}/"]
     chat = next(filter(_serves_chat, settings.modules), None)
     if chat is not None:
