@@ -27,6 +27,22 @@ def test_the_reply_grows_in_place(chat: FrameLocator, stand_in: StandIn) -> None
     expect(chat.locator(".lc-turn")).to_have_attribute("aria-busy", "false")
 
 
+def test_what_a_model_thinks_is_there_to_unfold(chat: FrameLocator, stand_in: StandIn) -> None:
+    command = ask(chat, stand_in)
+    command.set(pieces=[{"channel": "reasoning", "text": "Is it <i>so</i>?"}], nextSequence=15)
+    thought = chat.locator(".lc-thought")
+    expect(thought.locator("summary")).to_be_visible()
+    expect(thought.locator(".lc-plain")).to_be_hidden()
+    thought.locator("summary").click()
+    expect(thought.locator(".lc-plain")).to_have_text("Is it <i>so</i>?")
+    news = [{"channel": "reasoning", "text": " It is."}, {"channel": "reply", "text": "Yes."}]
+    command.set(pieces=news, nextSequence=26, completionTokens=9, reply="Yes.")
+    expect(thought.locator(".lc-plain")).to_have_text("Is it <i>so</i>? It is.")
+    expect(chat.locator(".lc-body")).to_have_text("Yes.")
+    command.finish(completionTokens=9)
+    expect(chat.locator(".lc-summary")).to_have_text("Complete · 9 tokens")
+
+
 def test_enter_sends_and_shift_enter_breaks_the_line(chat: FrameLocator, stand_in: StandIn) -> None:
     box = chat.get_by_label("Your question")
     one_line_px = box.evaluate("element => element.clientHeight")
