@@ -1,7 +1,8 @@
-"""JSON of large values, in pieces: a long text that is worked on in one go keeps every other thread
+"""JSON, of large values in pieces: a long text that is worked on in one go keeps every other thread
 of the process waiting, whichever thread does it.
 
-Invariant: the pieces together are the JSON of the value, and none takes long to make.
+Invariants: any string survives; the pieces together are the JSON of the value, and none takes long
+to make.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ import orjson
 PIECE_CHARS = 2**18  # large enough to go back to the system (host.processes.allocator)
 
 
+def json_bytes(value: Any) -> bytes:
+    """JSON in UTF-8; half of a surrogate pair, which that cannot say, comes as an escape."""
+    try:
+        return orjson.dumps(value, default=str)
+    except TypeError:
+        return json.dumps(value, default=str, separators=(",", ":")).encode()
+
+
 def json_pieces(value: Any) -> Iterator[bytes]:
-    """JSON in UTF-8; half of a surrogate pair comes as an escape."""
+    """The same, in pieces."""
     if not _has_long_text(value):
-        yield _whole(value)
+        yield json_bytes(value)
         return
     begun, size = [], 0
     for piece in _pieces(value):
@@ -51,15 +60,15 @@ def _has_long_text(value: Any) -> bool:
 
 def _pieces(value: Any) -> Iterator[bytes]:
     if not _has_long_text(value):
-        yield _whole(value)
+        yield json_bytes(value)
     elif isinstance(value, str):
         yield b'"'
         for begin in range(0, len(value), PIECE_CHARS):
-            yield _whole(value[begin : begin + PIECE_CHARS])[1:-1]
+            yield json_bytes(value[begin : begin + PIECE_CHARS])[1:-1]
         yield b'"'
     elif isinstance(value, dict):
         for number, (key, one) in enumerate(value.items()):
-            yield (b"," if number else b"{") + _whole(key) + b":"
+            yield (b"," if number else b"{") + json_bytes(key) + b":"
             yield from _pieces(one)
         yield b"}"
     else:
@@ -67,10 +76,3 @@ def _pieces(value: Any) -> Iterator[bytes]:
             yield b"," if number else b"["
             yield from _pieces(one)
         yield b"]"
-
-
-def _whole(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair
-        return json.dumps(value).encode()

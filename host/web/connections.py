@@ -16,8 +16,8 @@ from typing import Any
 
 from aiohttp import StreamReader, web
 
+from host.json_pieces import json_bytes
 from host.store.shares import is_within_share
-from host.web.replies import json_bytes
 from host.web.server_log import server_log
 
 IDLE_S = 75.0  # longer than proxies keep one that they do not use

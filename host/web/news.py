@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from host.channels import REPLY
 from host.commands import Command
 from host.instances.load import Place
-from host.web.replies import Seen, json_bytes, status_body
+from host.json_pieces import json_bytes
+from host.web.replies import Seen, status_body
 from host.work.follow import News
 
 DONE = "-done"

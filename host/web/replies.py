@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -10,24 +9,16 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import orjson
 from aiohttp import web
 
 from host.channels import REASONING, TOOL_CALLS, Output, parts_of
 from host.commands import Command, State
+from host.json_pieces import json_bytes
 from host.work.follow import Look
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 _COMMAND_STATUS = {State.CANCELLED: "completed"}  # pages in the field end on "completed" only
-
-
-def json_bytes(value: Any) -> bytes:
-    """JSON in UTF-8; half of a surrogate pair, which that cannot say, comes as an escape."""
-    try:
-        return orjson.dumps(value, default=str)
-    except TypeError:
-        return json.dumps(value, default=str).encode()
 
 
 def json_reply(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from host.channels import Output, Piece
 from host.commands import Command
-from host.store.rows.records import as_json
+from host.json_pieces import json_bytes
 
 ENOUGH_BYTES = 4 * 2**20  # then it is put into the tables
 
@@ -31,7 +31,7 @@ class Journal:
 
     def add(self, news: Iterable[News]) -> None:
         """Note what is new. Raises OSError, and then nothing is noted."""
-        data = "".join(f"{_line(*one)}\n" for one in news).encode()
+        data = b"".join(_line(*one) + b"\n" for one in news)
         with open(os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.seek(self.size)
             file.write(data)
@@ -64,8 +64,8 @@ class Journal:
             self.size = 0
 
 
-def _line(noted: Command, now: Command) -> str:
+def _line(noted: Command, now: Command) -> bytes:
     at = noted.output.length
     fields = {} if noted.fields == now.fields else now.fields
     pieces = [list(one) for one in now.output.since(at)]
-    return as_json([now.number, now.attempt, at, pieces, now.stop_wish, fields])
+    return json_bytes([now.number, now.attempt, at, pieces, now.stop_wish, fields])

@@ -12,11 +12,9 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-import orjson
-
 from host.asked import StoredPayload
 from host.commands import Command, State
-from host.json_pieces import json_pieces
+from host.json_pieces import json_bytes, json_pieces
 from host.wire import Payload
 
 # its text and what it was asked have tables of their own; the others belong to one process
@@ -34,14 +32,6 @@ class BrokenRecord(Exception):
     """A row that cannot be read."""
 
 
-def as_json(value: Any) -> str:
-    """JSON that any string survives."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # half of a surrogate pair, say
-        return json.dumps(value, default=str, separators=(",", ":"))
-
-
 def stored(value: str) -> str | bytes:
     """A text as SQLite takes it: one that is not plain ASCII as bytes, half a pair among it."""
     return value if value.isascii() else value.encode("utf-8", "surrogatepass")
@@ -55,10 +45,15 @@ def text_of(value: str | bytes) -> str:
         raise BrokenRecord(str(error)) from error
 
 
+def json_text(value: Any) -> str:
+    """JSON, as SQLite takes it."""
+    return json_bytes(value).decode()
+
+
 def row_of(one: Command) -> tuple[Any, ...]:
     """The values of WRITE_COMMAND; what is empty is left out of the record."""
     named = zip(_NAMES, _VALUES(one), strict=True)  # not vars(): that gives each a dictionary
-    record = as_json({name: value for name, value in named if value or value is False})
+    record = json_text({name: value for name, value in named if value or value is False})
     key = one.idempotency_key and stored(one.idempotency_key)
     owner = one.owner and stored(one.owner)
     columns = one.number, stored(one.id), stored(one.queue), owner, one.state, key

@@ -92,7 +92,9 @@ class Tables:
                 for place, part in enumerate(records.parts_of(payload))
             )
             db.executemany("INSERT OR REPLACE INTO inputs VALUES (?, ?, CAST(? AS TEXT))", inputs)
-            totals = ((stored(one), records.as_json(done)) for one, done in work.totals.items())
+            totals = (
+                (stored(one), records.json_text(list(done))) for one, done in work.totals.items()
+            )
             db.executemany("INSERT OR REPLACE INTO queues VALUES (?, ?)", totals)
             self._put_output(one for one in commands if one.output.length)
             ended = ((one.number,) for one in commands if one.state.is_terminal)
