@@ -239,16 +239,21 @@ class Alive:
             self._leave(self.commands[next(iter(self._ended))])
 
     def _wake_claimer(self, command: Command | None) -> None:
-        """One that waits for such a command; who waits for short ones alone has a key apart."""
+        """One that waits for such a command."""
         if command is not None and command.state is State.QUEUED:
             is_taken = self.claimers.wake_one(command.queue)
             if command.is_long is False and not is_taken:
-                self.claimers.wake_one(f"short {command.queue}")
+                self.claimers.wake_one(short_only(command.queue))
 
 
 def is_short(command: Command) -> bool:
     """Its client waits on a connection that ends with this process: nothing of it is written."""
     return command.is_long is False and command.idempotency_key is None
+
+
+def short_only(queue: str) -> str:
+    """The key of those who wait for short commands alone."""
+    return f"short {queue}"
 
 
 def _place(command: Command) -> Place:

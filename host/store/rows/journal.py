@@ -43,7 +43,6 @@ class Journal:
     def complete(self, commands: Mapping[int, Command]) -> None:
         """Give running commands what the tables do not have. Raises OSError."""
         self.size = 0
-        self.size = 0
         with suppress(FileNotFoundError, ValueError), self._file.open("rb") as file:
             for line in file:
                 number, attempt, at, pieces, wish, fields = json.loads(line)

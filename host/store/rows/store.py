@@ -19,7 +19,7 @@ from host.channels import REPLY
 from host.commands import CancelAnswer, Command, CommandError, NewCommand, Outcome, UnknownCommand
 from host.store.protocol import Append, Busy, Overdue, QueueStats, Reported, StoreUnavailable
 from host.store.rows import rules
-from host.store.rows.alive import Alive
+from host.store.rows.alive import Alive, short_only
 from host.store.rows.database import Database
 from host.store.rows.records import BrokenRecord
 from host.store.rows.tables import Durability, Tables
@@ -96,7 +96,7 @@ class RowStore:
         self, queue: str, worker: str, *, wait_s: float, is_long_allowed: bool = True
     ) -> Command | None:
         deadline = time.monotonic() + wait_s
-        key = queue if is_long_allowed else f"short {queue}"
+        key = queue if is_long_allowed else short_only(queue)
         try:
             while self._writer.is_open:
                 command = rules.claim(self._alive, queue, worker, is_long_allowed)
