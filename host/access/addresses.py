@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from aiohttp import web
@@ -24,11 +24,7 @@ class Addresses:
 
     def client(self, request: web.Request) -> str:
         """A short name of the client, the same for all of its requests, on every host."""
-        return self.client_at(self.address(request))
-
-    def client_at(self, address: str) -> str:
-        """The name of whoever asks from there."""
-        return _client(address)
+        return client_at(self.address(request))
 
     def network_of(self, address: str) -> str | None:
         """Whom a connection from there counts for; None for a proxy, which has those of many."""
@@ -71,9 +67,13 @@ def is_foreign(request: web.Request) -> bool:
 def is_local(request: web.Request) -> bool:
     """Whether a process of this machine asks for itself: a proxy's requests are not local, nor are
     those of another site's page that `Server.AllowedOrigins` lets in."""
-    headers = request.headers
-    is_forwarded = "X-Forwarded-For" in headers or "Forwarded" in headers or "X-Real-IP" in headers
-    return not is_forwarded and is_loopback(request.remote or "") and not is_foreign(request)
+    is_here = not is_forwarded(request.headers) and is_loopback(request.remote or "")
+    return is_here and not is_foreign(request)
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy says that it speaks for another. Asked each time, so it is spelt out."""
+    return "X-Forwarded-For" in headers or "Forwarded" in headers or "X-Real-IP" in headers
 
 
 @lru_cache(maxsize=1024)
@@ -95,7 +95,8 @@ def _bare_address(hop: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _client(address: str) -> str:
+def client_at(address: str) -> str:
+    """The name of whoever asks from there."""
     return f"ip:{_network(address)}"
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from host.access.addresses import Addresses, is_local, is_loopback
+from host.access.addresses import Addresses, client_at, is_forwarded, is_local, is_loopback
 from host.access.keys import Key, KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
 from host.access.processes import BY_PROCESS
@@ -82,9 +82,14 @@ class Principals:
         return holder(key) if key else Principal(STRANGER, client, _NOBODY)
 
     def _known_by_address(self, address: str) -> Principal:
-        is_here = is_loopback(address)
-        client = self._addresses.client_at(address)
-        return _unkeyed(client, is_here, is_here and self._token is None)
+        return self._unkeyed(client_at(address), is_loopback(address))
+
+    def _unkeyed(self, client: str, is_here: bool) -> Principal:
+        """Everybody may chat; who is on this machine may do everything, unless there is a token for
+        that."""
+        is_trusted = is_here and self._token is None
+        roles = EVERYTHING if is_trusted else _CHAT
+        return Principal(LOCAL if is_here else client, client, roles, is_trusted)
 
     def _key(self, shown: str | None, session: Session | None) -> Key | None:
         """A key that is shown counts, and no cookie beside it."""
@@ -106,32 +111,16 @@ class Principals:
     def _without_keys(
         self, request: web.Request, session: Session | None, client: str
     ) -> Principal:
-        is_here = is_local(request)
-        known = _unkeyed(client, is_here, is_here and self._token is None)
+        known = self._unkeyed(client, is_local(request))
         if session is None:
             return known
         return Principal(f"session:{session.id}", client, known.roles)
 
 
 def _says_nothing(headers: Mapping[str, str]) -> bool:
-    """Whether an address is all there is to know somebody by: most requests are from such. Asked
-    of each, so it is spelt out."""
-    return not (
-        "Authorization" in headers
-        or "Cookie" in headers
-        or "Origin" in headers
-        or "X-Forwarded-For" in headers
-        or "Forwarded" in headers
-        or "X-Real-IP" in headers
-    )
-
-
-@lru_cache(maxsize=1024)
-def _unkeyed(client: str, is_local: bool, is_trusted: bool) -> Principal:
-    """Everybody may chat; who is on this machine may do everything, unless there is a token for
-    that."""
-    roles = EVERYTHING if is_trusted else _CHAT
-    return Principal(LOCAL if is_local else client, client, roles, is_trusted)
+    """Whether an address is all there is to know somebody by: most requests are from such."""
+    is_shown = "Authorization" in headers or "Cookie" in headers or "Origin" in headers
+    return not (is_shown or is_forwarded(headers))
 
 
 def bearer(request: web.Request) -> str | None:
