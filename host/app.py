@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from host.access.host_access import HostAccess
 from host.access.open_requests import OpenRequests
@@ -36,7 +35,7 @@ from host.store.protocol import CommandStore, StoreUnavailable
 from host.switchboard.protocol import Switchboard
 from host.web.clients import ClientApi
 from host.web.connections import ACCEPTED_AT_ONCE, BACKLOG, Connections
-from host.web.doors import Doors, by_process
+from host.web.doors import Doors
 from host.web.events import add_event_routes
 from host.web.explorer import ModulePage, add_explorer_routes
 from host.web.guard import guard
@@ -254,12 +253,9 @@ class Host:
     def _web_app(self, origins: Origins) -> web.Application:
         principals = self.access.principals()
         self._open_requests = OpenRequests(principals.keys, lambda: self.connections.end_all())
-        app = web.Application(
-            middlewares=self._by_process(),
-            client_max_size=int(self.server.max_body_mb * 2**20),
-        )
+        app = web.Application(client_max_size=int(self.server.max_body_mb * 2**20))
         origins.add_to(app)
-        doors = Doors(app, principals, self._open_requests)
+        doors = Doors(app, principals, self._open_requests, self._trusted_processes())
         modules, begun = self._modules_by_queue(), self.dispatcher.claims.begun
         load = LoadWatch(self.store, self.registry, modules, begun)
         stats = HostStats(
@@ -295,17 +291,17 @@ class Host:
         doors.check_all()
         return app
 
-    def _by_process(self) -> list[Middleware]:
-        """For modules that know no token; where there are none, no request pays for it."""
+    def _trusted_processes(self) -> TrustedProcesses | None:
+        """Of modules that know no token; where there are none, no request pays for it."""
         trusted = self.access.trusting
         if not trusted:
-            return []
+            return None
 
         def launched() -> list[int]:
             states = [state for one in trusted for state in self.supervisor.instances(one)]
             return [state.pid for state in states if state.pid is not None]
 
-        return [by_process(TrustedProcesses(launched))]
+        return TrustedProcesses(launched)
 
     def _modules_by_queue(self) -> dict[str, str]:
         return {module.queue: module.id for module in self._settings.modules}

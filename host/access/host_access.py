@@ -82,5 +82,4 @@ class HostAccess:
             self._secret,
             server.module_token,
             needs_keys=is_reached_by_others(server.host) and not server.insecure,
-            has_trusted_processes=bool(self.trusting),
         )

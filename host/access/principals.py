@@ -16,7 +16,6 @@ from aiohttp import web
 from host.access.addresses import Addresses, client_at, is_forwarded, is_local, is_loopback
 from host.access.keys import Key, KeyFile
 from host.access.principal import EVERYTHING, Principal, Role
-from host.access.processes import BY_PROCESS
 from host.access.secret import module_token, own_token
 from host.access.sessions import Session, Sessions
 
@@ -41,13 +40,11 @@ class Principals:
         token: str | None = None,
         *,
         needs_keys: bool = False,
-        has_trusted_processes: bool = False,
     ) -> None:
         self.keys = keys
         self.sessions = sessions
         self._addresses = addresses
         self._needs_keys = needs_keys
-        self._has_trusted_processes = has_trusted_processes
         self._own_token = _raw(own_token(secret))
         self._launched_token = _raw(module_token(secret))
         self._token = _raw(token) if token else None
@@ -65,8 +62,6 @@ class Principals:
 
     def of(self, request: web.Request) -> Principal:
         """Whoever asks; with no role at all where nobody of them is let in."""
-        if self._has_trusted_processes and BY_PROCESS in request:
-            return Principal(MODULE, self._addresses.client(request), _MODULE)
         if not self.is_closed and _says_nothing(request.headers):
             return self._of_address(request.remote or "")
         shown = bearer(request)
@@ -80,6 +75,10 @@ class Principals:
             return self._without_keys(request, session, client)
         key = self._key(shown, session)
         return holder(key) if key else Principal(STRANGER, client, _NOBODY)
+
+    def by_process(self, request: web.Request) -> Principal:
+        """A module that is known by its process (host.access.processes)."""
+        return Principal(MODULE, self._addresses.client(request), _MODULE)
 
     def _known_by_address(self, address: str) -> Principal:
         return self._unkeyed(client_at(address), is_loopback(address))

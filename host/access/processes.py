@@ -16,8 +16,6 @@ from aiohttp import web
 
 from host.access.addresses import is_local
 
-BY_PROCESS = web.RequestKey("by_process", bool)
-
 
 class TrustedProcesses:
     """`launched()` are the processes of the modules that are let in so."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from host.access.addresses import is_local
 from host.access.open_requests import OpenRequests
 from host.access.principal import PRINCIPAL, Principal, Role
 from host.access.principals import Principals, bearer
-from host.access.processes import BY_PROCESS, TrustedProcesses
+from host.access.processes import TrustedProcesses
 from host.web.errors import Handler, RequestRefused
 
 _PAGE_PATHS = ("/", "/pages/{name}", "/health", "/v1/session")
@@ -59,13 +58,19 @@ class Doors:
 
     The check notes who asks, and raises RequestRefused for those who may not: 401 where nothing
     good was shown, 403 where it does not reach so far. It is part of the route's handler: what it
-    needs is known when the route is made, and a middleware would cost every poll more.
+    needs is known when the route is made, and a middleware would cost every poll more. `trusted`
+    are the processes whose requests for modules need no token.
     """
 
     def __init__(
-        self, app: web.Application, principals: Principals, open_requests: OpenRequests
+        self,
+        app: web.Application,
+        principals: Principals,
+        open_requests: OpenRequests,
+        trusted: TrustedProcesses | None = None,
     ) -> None:
         self._app = app
+        self._trusted = trusted
         self._principals = principals
         self._open_requests = open_requests
         self._behind: set[object] = set()
@@ -93,9 +98,14 @@ class Doors:
 
     def _guarded(self, path: str, handler: Handler) -> Handler:
         role, is_for_somebody = ROLES.get(path, Role.CHAT), path in SOMEBODY
+        trusted = self._trusted if role is Role.MODULE else None
 
         async def let_in(request: web.Request) -> web.StreamResponse:
-            principal = request[PRINCIPAL] = self._principals.of(request)
+            if trusted and bearer(request) is None and await trusted.have(request):
+                principal = self._principals.by_process(request)
+            else:
+                principal = self._principals.of(request)
+            request[PRINCIPAL] = principal
             if principal.key_id is not None:
                 self._open_requests.begins(principal.key_id, request)
             if role in principal.roles or (principal.roles and is_for_somebody):
@@ -115,26 +125,6 @@ class Doors:
                 _log.warning("a request for modules shows no token, and is refused%s", _OTHER_SDKS)
             self._has_warned = True
         return refusal
-
-
-def by_process(trusted: TrustedProcesses) -> Middleware:
-    """Notes which requests for modules come from processes that need no token. It stands before
-    the check, on hosts that trust any."""
-
-    @web.middleware
-    async def look(request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_for_modules = ROLES.get(_path_of(request)) is Role.MODULE
-        if is_for_modules and bearer(request) is None and await trusted.have(request):
-            request[BY_PROCESS] = True
-        return await handler(request)
-
-    return look
-
-
-def _path_of(request: web.Request) -> str:
-    """As its route has it; empty for a path without one."""
-    resource = request.match_info.route.resource
-    return "" if resource is None else resource.canonical
 
 
 def _refusal(
