@@ -24,7 +24,7 @@ class Instance:
     module_id: str
     instance_id: str
     protocol: int
-    client: str = ""  # from where it came first, as host.web.identity has it
+    client: str = ""  # from where it came first, as host.access.addresses has it
     first_seen: float = field(default_factory=time.monotonic)
     last_seen: float = field(default_factory=time.monotonic)
     status: dict[str, Any] = field(default_factory=dict)
